@@ -1,0 +1,234 @@
+//! The event bus: what happened goes to whoever listens, what is wanted goes to whoever serves it. By id, never by address.
+//!
+//! It is not an actor but a shared table, so it has no mailbox that could fill and no way to die. Every queue behind it
+//! is bounded; what does not fit is dropped, oldest first, and counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::Recipient;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::message::{Adjust, Event, NewReading, SensorState};
+use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
+
+/// A handle on the bus; all clones are the same bus.
+#[derive(Clone)]
+pub struct Bus {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    table: Mutex<Table>,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    last_seq: u64,
+    channels: HashMap<ChannelId, Channel>,
+    online: HashMap<SensorId, bool>,
+    outputs: HashMap<OutputId, Recipient<Demand>>,
+    controllers: HashMap<ControllerId, Recipient<Adjust>>,
+    taps: Vec<Arc<Queue>>,
+}
+
+#[derive(Default)]
+struct Channel {
+    latest: Option<Reading>,
+    listeners: Vec<Recipient<NewReading>>,
+}
+
+/// Nobody serves that id right now: the actor is between two lives, or its mailbox is full.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} does not take messages at the moment")]
+pub struct Undeliverable(String);
+
+impl Bus {
+    /// A bus whose first reading gets the number after `last_seq`.
+    pub fn new(clock: Clock, last_seq: u64) -> Self {
+        let table = Mutex::new(Table { last_seq, ..Table::default() });
+        Self { shared: Arc::new(Shared { clock, table, dropped: AtomicU64::new(0) }) }
+    }
+
+    /// Gives the sample its times and its number, keeps it as the channel's latest and tells everyone who listens.
+    pub fn publish(&self, channel: &ChannelId, quantity: Quantity, sample: Sample) -> u64 {
+        let (at, time) = (self.shared.clock.now(), self.shared.clock.wall());
+        let mut table = self.table();
+        table.last_seq += 1;
+        let seq = table.last_seq;
+        let reading = Reading { seq, channel: channel.clone(), quantity, sample, at, time };
+        if let Some(known) = table.channels.get_mut(channel) {
+            known.listeners.retain(|listener| listener.connected());
+            for listener in &known.listeners {
+                if listener.try_send(NewReading(reading.clone())).is_err() {
+                    self.count_dropped();
+                }
+            }
+            known.latest = Some(reading.clone());
+        } else {
+            // Nobody listens yet.
+            table.channels.insert(channel.clone(), Channel { latest: Some(reading.clone()), listeners: Vec::new() });
+        }
+        self.spread(&mut table, Event::Reading(reading));
+        seq
+    }
+
+    /// Tells everyone who taps the bus.
+    pub fn tell(&self, event: Event) {
+        self.spread(&mut self.table(), event);
+    }
+
+    /// A sensor came or went; told on if that is news. Gives what was known before.
+    pub fn sensor(&self, state: SensorState) -> Option<bool> {
+        let mut table = self.table();
+        let before = table.online.insert(state.sensor.clone(), state.online);
+        if before != Some(state.online) {
+            self.spread(&mut table, Event::Sensor(state));
+        }
+        before
+    }
+
+    /// The latest reading of a channel.
+    pub fn latest(&self, channel: &ChannelId) -> Option<Reading> {
+        self.table().channels.get(channel)?.latest.clone()
+    }
+
+    /// The number of the newest reading.
+    pub fn last_seq(&self) -> u64 {
+        self.table().last_seq
+    }
+
+    /// Every new reading of `channel` goes to `listener` from now on, for as long as it lives.
+    pub fn listen(&self, channel: &ChannelId, listener: Recipient<NewReading>) {
+        let mut table = self.table();
+        let listeners = &mut table.channels.entry(channel.clone()).or_default().listeners;
+        listeners.retain(|listener| listener.connected());
+        listeners.push(listener);
+    }
+
+    /// Demands on `output` go to `recipient` from now on, in place of whoever served it before.
+    pub fn serve_output(&self, output: &OutputId, recipient: Recipient<Demand>) {
+        self.table().outputs.insert(output.clone(), recipient);
+    }
+
+    /// Adjustments of `controller` go to `recipient` from now on, in place of whoever served it before.
+    pub fn serve_controller(&self, controller: &ControllerId, recipient: Recipient<Adjust>) {
+        self.table().controllers.insert(controller.clone(), recipient);
+    }
+
+    /// Asks for a level on an output.
+    pub fn demand(&self, output: &OutputId, demand: Demand) -> Result<(), Undeliverable> {
+        let table = self.table();
+        let served = table.outputs.get(output).is_some_and(|recipient| recipient.try_send(demand).is_ok());
+        self.delivered(served, output.as_str())
+    }
+
+    /// Asks a controller to act differently.
+    pub fn adjust(&self, controller: &ControllerId, adjust: Adjust) -> Result<(), Undeliverable> {
+        let table = self.table();
+        let served = table.controllers.get(controller).is_some_and(|recipient| recipient.try_send(adjust).is_ok());
+        self.delivered(served, controller.as_str())
+    }
+
+    /// A queue of every event from now on, of at most `capacity`. Whoever waits on it is woken when `wake_at` are there.
+    pub fn tap(&self, capacity: usize, wake_at: usize) -> Tap {
+        let queue = Arc::new(Queue {
+            events: Mutex::default(),
+            capacity: capacity.max(1),
+            wake_at: wake_at.clamp(1, capacity.max(1)),
+            filled: Notify::new(),
+            dropped: AtomicU64::new(0),
+        });
+        self.table().taps.push(queue.clone());
+        Tap { queue }
+    }
+
+    /// How many messages were dropped because somebody's queue was full, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    fn spread(&self, table: &mut Table, event: Event) {
+        // A tap that was dropped leaves the bus as the queue's only owner.
+        table.taps.retain(|queue| Arc::strong_count(queue) > 1);
+        let Some((last, others)) = table.taps.split_last() else { return };
+        for queue in others {
+            self.offer(queue, event.clone());
+        }
+        self.offer(last, event);
+    }
+
+    fn offer(&self, queue: &Queue, event: Event) {
+        if !queue.push(event) {
+            self.count_dropped();
+        }
+    }
+
+    fn count_dropped(&self) {
+        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn delivered(&self, served: bool, id: &str) -> Result<(), Undeliverable> {
+        if served {
+            return Ok(());
+        }
+        self.count_dropped();
+        Err(Undeliverable(id.to_owned()))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Nothing in here is left half done by a panic: each step is one insertion.
+        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Queue {
+    events: Mutex<VecDeque<Event>>,
+    capacity: usize,
+    wake_at: usize,
+    filled: Notify,
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    /// Whether it fitted without dropping the oldest.
+    fn push(&self, event: Event) -> bool {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = events.len() >= self.capacity;
+        if full {
+            events.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        events.push_back(event);
+        if events.len() >= self.wake_at {
+            self.filled.notify_one();
+        }
+        !full
+    }
+}
+
+/// A bounded queue of everything that happens, for those who work in batches. Dropping it ends it.
+pub struct Tap {
+    queue: Arc<Queue>,
+}
+
+impl Tap {
+    /// Waits until as many events are there as was asked for. May wake early; cancelling it loses nothing.
+    pub async fn filled(&self) {
+        self.queue.filled.notified().await;
+    }
+
+    /// Moves everything that is there to the end of `into`.
+    pub fn drain(&self, into: &mut Vec<Event>) {
+        into.extend(self.queue.events.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+    }
+
+    /// How many events this queue had no room for, since it began.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,198 @@
+//! What has to fit together across tables: names, channels, outputs, and what the devices occupy.
+//!
+//! Sensors and outputs tell what they are as they are read; controllers ask for what they name. A device that could not
+//! be read is known by its name only, and nothing is said about the rest of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::lines::Lines;
+use super::section::{listed, nearest};
+use super::{Diagnostic, Place, Section};
+use crate::model::{ChannelId, Claim, OutputId};
+
+/// The sensors and outputs of the file, as far as they were read.
+pub struct Devices<'t> {
+    lines: Lines<'t>,
+    names: BTreeMap<String, Holder>,
+    sensors: BTreeMap<String, Sensor>,
+    outputs: BTreeMap<String, Output>,
+    claims: Vec<(Claim, Holder)>,
+    driven: BTreeMap<String, Holder>,
+}
+
+/// Who has something, and where it says so.
+struct Holder {
+    what: String,
+    place: Place,
+}
+
+/// What others need to know of a sensor; `None` is what could not be read.
+pub struct Sensor {
+    /// The names of its channels.
+    pub channels: Option<Vec<&'static str>>,
+    /// How often it is read.
+    pub every: Option<Duration>,
+}
+
+/// What others need to know of an output.
+pub struct Output {
+    /// On and off are all it can do: it has no `cycle` either.
+    pub only_switches: bool,
+}
+
+impl<'t> Devices<'t> {
+    /// None yet, in the file with this text.
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            lines: Lines::new(text),
+            names: BTreeMap::new(),
+            sensors: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            claims: Vec::new(),
+            driven: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a name. Readings, outputs and controllers stand side by side in the topics, so each is there once.
+    pub fn name(&mut self, name: &str, section: &Section<'_>) {
+        match self.names.get(name) {
+            Some(first) => {
+                let message = format!("the name `{name}` is taken by {}", self.who(first));
+                section.report(
+                    Diagnostic::new(message, section.header_place(), "choose another name")
+                        .also(first.place.clone(), format!("{} is here", first.what)),
+                );
+            }
+            None => {
+                self.names.insert(name.to_owned(), Holder::of(section, section.header_place()));
+            }
+        }
+    }
+
+    /// Adds a sensor.
+    pub fn add_sensor(&mut self, name: &str, sensor: Sensor) {
+        self.sensors.insert(name.to_owned(), sensor);
+    }
+
+    /// Adds an output.
+    pub fn add_output(&mut self, name: &str, output: Output) {
+        self.outputs.insert(name.to_owned(), output);
+    }
+
+    /// Takes what a device occupies.
+    pub fn claim(&mut self, section: &Section<'_>, claims: Vec<Claim>) {
+        for claim in claims {
+            let key = key_of(&claim);
+            let place = section.place(key);
+            if let Some((_, first)) = self.claims.iter().find(|(other, _)| claim.clashes(other)) {
+                let message = format!("{} wants {claim}, which {} has", section.what(), self.who(first));
+                section.report(
+                    Diagnostic::new(message, place.clone(), format!("choose another `{key}` for one of them"))
+                        .also(first.place.clone(), format!("{} has it here", first.what)),
+                );
+            }
+            self.claims.push((claim, Holder::of(section, place)));
+        }
+    }
+
+    /// The channel that `key` must name, and how often there is a reading of it, where that is known.
+    pub fn channel(&self, section: &Section<'_>, key: &'static str) -> Option<(ChannelId, Option<Duration>)> {
+        let id: ChannelId = section.required(key)?;
+        let Some(sensor) = self.sensors.get(id.sensor()) else {
+            let hint = self.similar_channels(&id);
+            section.report(Diagnostic::absent(
+                format!("there is no sensor `{}`", id.sensor()),
+                section.place(key),
+                hint,
+            ));
+            return None;
+        };
+        let channels = sensor.channels.as_deref().unwrap_or_default();
+        if !channels.is_empty() && !channels.contains(&id.channel()) {
+            let all = format!("{} has: {}", id.sensor(), listed(channels));
+            let hint = match nearest(id.channel(), channels) {
+                Some(near) => format!("did you mean `{}.{near}`? {all}", id.sensor()),
+                None => all,
+            };
+            section.wrong(key, format!("sensor {} has no channel `{}`", id.sensor(), id.channel()), hint);
+            return None;
+        }
+        Some((id, sensor.every))
+    }
+
+    /// The output that `key` may name. Each output has one controller only.
+    pub fn drive(&mut self, section: &Section<'_>, key: &'static str) -> Option<OutputId> {
+        let id: OutputId = section.optional(key)?;
+        if !self.outputs.contains_key(id.as_str()) {
+            let outputs: Vec<&str> = self.outputs.keys().map(String::as_str).collect();
+            let hint = suggestion(id.as_str(), &outputs, "outputs");
+            section.report(Diagnostic::absent(format!("there is no output `{id}`"), section.place(key), hint));
+            return Some(id);
+        }
+        match self.driven.get(id.as_str()) {
+            Some(first) if first.what != section.what() => {
+                let message = format!("output {id} is driven by {} already", self.who(first));
+                section.report(
+                    Diagnostic::new(message, section.place(key), "an output can have one controller")
+                        .also(first.place.clone(), format!("{} drives it", first.what)),
+                );
+            }
+            Some(_) => {}
+            None => {
+                self.driven.insert(id.as_str().to_owned(), Holder::of(section, section.place(key)));
+            }
+        }
+        Some(id)
+    }
+
+    /// Whether an output cannot hold a level between on and off.
+    pub fn only_switches(&self, output: &OutputId) -> bool {
+        self.outputs.get(output.as_str()).is_some_and(|output| output.only_switches)
+    }
+
+    /// The names of all sensors, read or not.
+    pub(super) fn sensors(&self) -> impl Iterator<Item = &str> {
+        self.sensors.keys().map(String::as_str)
+    }
+
+    /// The names of all outputs, read or not.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.outputs.keys().map(String::as_str)
+    }
+
+    /// `output heater (line 12)`
+    fn who(&self, holder: &Holder) -> String {
+        format!("{} (line {})", holder.what, self.lines.line(holder.place.0.start))
+    }
+
+    fn similar_channels(&self, id: &ChannelId) -> String {
+        let sensors: Vec<&str> = self.sensors.keys().map(String::as_str).collect();
+        suggestion(id.sensor(), &sensors, "sensors")
+    }
+}
+
+impl Holder {
+    fn of(section: &Section<'_>, place: Place) -> Self {
+        Self { what: section.what().to_owned(), place }
+    }
+}
+
+fn suggestion(name: &str, known: &[&str], what: &str) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => format!("the file has no {what}"),
+        None => format!("known {what}: {}", listed(known)),
+    }
+}
+
+/// The key that a person changes to give a device another place.
+fn key_of(claim: &Claim) -> &'static str {
+    match claim {
+        Claim::Pin(_) => "pin",
+        Claim::Pwm(_) => "channel",
+        Claim::I2c { .. } => "address",
+        Claim::I2cInput { .. } => "input",
+        Claim::OneWire(_) => "id",
+    }
+}

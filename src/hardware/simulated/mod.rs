@@ -1,0 +1,466 @@
+//! A small physical world behind buses and pins: plants that outputs act on and sensors probe.
+//!
+//! It implements [`Hardware`] at the level of transactions, so the drivers that run on a Raspberry Pi run here as they
+//! are. Each brings a model of its chip ([`SensorConfig::chip`](crate::sensors::SensorConfig::chip)). What is on the
+//! wires is felt by the world through [`Simulated::wire`]. Time is [`Clock`]'s, so an hour of a greenhouse lasts as long
+//! as its arithmetic. The same configuration and the same deeds at the same times give the same readings, bit for bit.
+//!
+//! Tests look at pins and truths, and break things with [`Simulated::inject`].
+
+mod chip;
+mod config;
+mod fault;
+mod handle;
+mod plant;
+mod world;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use embedded_hal::i2c::Operation;
+
+pub use self::chip::{Actuator, Chip, I2cChip, OneWireChip, Probe};
+pub use self::config::Config;
+pub use self::fault::Fault;
+use self::fault::{Deed, Faults, device};
+use self::handle::{Bus, InputPin, NoDelay, OutputPin, PwmChannel, WireDevice};
+use self::world::World;
+use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm};
+use crate::clock::Clock;
+use crate::model::{Claim, Level, Monotonic, OutputId, Quantity};
+
+/// So many changes of a pin are remembered, the latest.
+const CHANGES: usize = 100_000;
+
+/// The simulated world. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Simulated {
+    clock: Clock,
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    world: World,
+    /// By bus and address: usually one, several where sensors share a converter.
+    i2c: BTreeMap<(u8, u8), Vec<Plugged<dyn I2cChip>>>,
+    one_wire: BTreeMap<String, Plugged<dyn OneWireChip>>,
+    levels: BTreeMap<Actuator, Level>,
+    /// Which electrical level means "on" for each driven pin.
+    active: BTreeMap<u8, Active>,
+    /// Which inputs are held high by a resistor.
+    pulled_up: BTreeMap<u8, bool>,
+    changes: BTreeMap<u8, VecDeque<(Monotonic, bool)>>,
+    wires: HashMap<Actuator, OutputId>,
+    faults: Faults,
+    garbage: fastrand::Rng,
+}
+
+/// A chip and the number of its sensing element in the world.
+struct Plugged<C: ?Sized> {
+    model: Box<C>,
+    element: usize,
+}
+
+impl Simulated {
+    /// A world at its beginning, with nothing plugged in.
+    pub fn new(config: Config, clock: Clock) -> Self {
+        let shared = Shared {
+            garbage: fastrand::Rng::with_seed(world::mixed(config.seed, "garbage")),
+            world: World::new(config, clock.now()),
+            i2c: BTreeMap::new(),
+            one_wire: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            active: BTreeMap::new(),
+            pulled_up: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            wires: HashMap::new(),
+            faults: Faults::new(),
+        };
+        Self { clock, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// Connects a sensor's chip, where `[simulation.probes]` places the sensor.
+    pub fn plug(&self, chip: Chip, sensor: &str) {
+        let now = self.clock.now();
+        let mut shared = self.lock();
+        let element = shared.world.add_element(sensor, now);
+        match chip {
+            Chip::I2c { bus, address, model } => {
+                shared.i2c.entry((bus, address)).or_default().push(Plugged { model, element })
+            }
+            Chip::OneWire { id, model } => {
+                shared.one_wire.insert(id, Plugged { model, element });
+            }
+        }
+    }
+
+    /// Lets an output act on the plants that name it. Wire before the output is opened.
+    pub fn wire(&self, output: &OutputId, actuator: Actuator) {
+        self.lock().wires.insert(actuator, output.clone());
+    }
+
+    /// For tests: whether a pin is on; `None` if nobody ever drove it.
+    pub fn pin(&self, pin: u8) -> Option<bool> {
+        self.lock().levels.get(&Actuator::Pin(pin)).map(|level| level.is_on())
+    }
+
+    /// For tests: the level of a PWM channel; `None` if nobody ever drove it.
+    pub fn pwm_level(&self, channel: u8) -> Option<Level> {
+        self.lock().levels.get(&Actuator::Pwm(channel)).copied()
+    }
+
+    /// For tests: every change of a pin with its time, first the level it was opened with. At most the latest 100 000.
+    pub fn pin_changes(&self, pin: u8) -> Vec<(Monotonic, bool)> {
+        self.lock().changes.get(&pin).into_iter().flatten().copied().collect()
+    }
+
+    /// For tests: what is true in a plant now, without lag and noise. NaN if it has no such quantity.
+    pub fn truth(&self, plant: &str, quantity: Quantity) -> f64 {
+        let now = self.clock.now();
+        self.lock().world.truth(plant, quantity, now).unwrap_or(f64::NAN)
+    }
+
+    /// For tests: breaks a device until it is healed. All inputs of a converter break together.
+    pub fn inject(&self, target: &Claim, fault: Fault) {
+        self.lock().faults.insert(device(target), fault);
+    }
+
+    /// For tests: repairs a device. Who hangs already is freed by the gate of the fault only.
+    pub fn heal(&self, target: &Claim) {
+        self.lock().faults.remove(&device(target));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strike(&self, deed: Deed, target: &Claim) -> Result<bool, HardwareError> {
+        let fault = self.lock().faults.get(target).cloned();
+        fault.map_or(Ok(false), |fault| fault.strike(deed, target))
+    }
+
+    fn strike_drop(&self, target: &Claim) {
+        let fault = self.lock().faults.get(target).cloned();
+        if let Some(fault) = fault {
+            fault.strike_drop(target);
+        }
+    }
+
+    fn garble(&self, bytes: &mut [u8]) {
+        self.lock().garbage.fill(bytes);
+    }
+
+    fn i2c_transaction(&self, bus: u8, address: u8, operations: &mut [Operation<'_>]) -> Result<(), HardwareError> {
+        let now = self.clock.now();
+        let mut shared = self.lock();
+        let Shared { i2c, world, .. } = &mut *shared;
+        let Some(chips) = i2c.get_mut(&(bus, address)) else {
+            return Err(HardwareError::NoAcknowledge { what: Claim::I2c { bus, address }.to_string() });
+        };
+        // The selected one comes last, so that its answer is the one that stays in the buffers.
+        let selected = chips.iter().position(|chip| chip.model.selected()).unwrap_or(0);
+        let others = (0..chips.len()).filter(|&number| number != selected);
+        for number in others.chain([selected]) {
+            let chip = &mut chips[number];
+            chip.model.transaction(operations, &mut world.element(chip.element, now))?;
+        }
+        Ok(())
+    }
+
+    fn one_wire_read(&self, id: &str, file: &str) -> Result<String, HardwareError> {
+        let now = self.clock.now();
+        let mut shared = self.lock();
+        let Shared { one_wire, world, .. } = &mut *shared;
+        let Some(chip) = one_wire.get_mut(id) else { return Err(no_such_device(&Claim::OneWire(id.to_owned()))) };
+        chip.model.read(file, &mut world.element(chip.element, now))
+    }
+
+    fn drive(&self, actuator: Actuator, level: Level) {
+        let now = self.clock.now();
+        let mut shared = self.lock();
+        let Shared { wires, world, levels, changes, .. } = &mut *shared;
+        if let Some(output) = wires.get(&actuator) {
+            world.set_level(output, level, now);
+        }
+        let before = levels.insert(actuator, level);
+        if let Actuator::Pin(pin) = actuator
+            && before != Some(level)
+        {
+            let changes = changes.entry(pin).or_default();
+            if changes.len() == CHANGES {
+                changes.pop_front();
+            }
+            changes.push_back((now, level.is_on()));
+        }
+    }
+
+    /// Whether a pin is electrically high: as it is driven, or else as its resistor pulls it.
+    fn voltage(&self, pin: u8) -> bool {
+        let shared = self.lock();
+        match (shared.levels.get(&Actuator::Pin(pin)), shared.active.get(&pin)) {
+            (Some(level), Some(active)) => level.is_on() == (*active == Active::High),
+            _ => shared.pulled_up.get(&pin).copied().unwrap_or(false),
+        }
+    }
+}
+
+fn no_such_device(target: &Claim) -> HardwareError {
+    HardwareError::NotFound { what: target.to_string(), hint: "check its wiring and its id".to_owned() }
+}
+
+impl Hardware for Simulated {
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn i2c(&self, bus: u8) -> Result<I2c, HardwareError> {
+        Ok(I2c::new(Bus { world: self.clone(), bus, met: Vec::new() }))
+    }
+
+    fn output(&self, pin: u8, active: Active, initial: bool) -> Result<Box<dyn DigitalOutput>, HardwareError> {
+        self.strike(Deed::Open, &Claim::Pin(pin))?;
+        self.lock().active.insert(pin, active);
+        self.drive(Actuator::Pin(pin), Level::from(initial));
+        Ok(Box::new(OutputPin { world: self.clone(), pin }))
+    }
+
+    fn input(&self, pin: u8, active: Active, pull: Pull) -> Result<Box<dyn DigitalInput>, HardwareError> {
+        self.strike(Deed::Open, &Claim::Pin(pin))?;
+        self.lock().pulled_up.insert(pin, pull == Pull::Up);
+        Ok(Box::new(InputPin { world: self.clone(), pin, active }))
+    }
+
+    fn pwm(&self, channel: u8, _frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
+        self.strike(Deed::Open, &Claim::Pwm(channel))?;
+        self.drive(Actuator::Pwm(channel), initial);
+        Ok(Box::new(PwmChannel { world: self.clone(), channel }))
+    }
+
+    fn one_wire(&self, id: &str) -> Result<Box<dyn OneWire>, HardwareError> {
+        let target = Claim::OneWire(id.to_owned());
+        self.strike(Deed::Open, &target)?;
+        if !self.lock().one_wire.contains_key(id) {
+            return Err(no_such_device(&target));
+        }
+        Ok(Box::new(WireDevice { world: self.clone(), id: id.to_owned() }))
+    }
+
+    fn delay(&self) -> Delay {
+        Delay::new(NoDelay)
+    }
+}
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Simulated")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
+    use std::time::Duration;
+
+    use embedded_hal::i2c::I2c as _;
+
+    use super::*;
+    use crate::hardware::lane::Gate;
+    use crate::model::Timestamp;
+
+    /// A chip that gives a temperature in thousandths of a degree.
+    struct Thermometer;
+
+    impl I2cChip for Thermometer {
+        fn transaction(
+            &mut self,
+            operations: &mut [Operation<'_>],
+            probe: &mut dyn Probe,
+        ) -> Result<(), HardwareError> {
+            for operation in operations {
+                if let Operation::Read(buffer) = operation {
+                    buffer.copy_from_slice(&((probe.feel(Quantity::Temperature) * 1000.0) as i32).to_be_bytes());
+                }
+            }
+            Ok(())
+        }
+    }
+
+    impl OneWireChip for Thermometer {
+        fn read(&mut self, _: &str, probe: &mut dyn Probe) -> Result<String, HardwareError> {
+            Ok(probe.feel(Quantity::Temperature).to_string())
+        }
+    }
+
+    const HOUSE: &str = r#"
+        [plants.house]
+        kind = "room"
+        initial = 8
+        outdoor = 8
+        heat_capacity = 60000
+        heat_loss = 50
+        heater = { output = "heater", power = 1000 }
+        fan = { output = "fan", exchange = 50 }
+        [probes]
+        air = { plant = "house", noise = 0.1 }
+    "#;
+
+    /// A house with a thermometer on each bus, a heater on pin 17 and a fan on channel 0.
+    fn house(seed: u64) -> Simulated {
+        let (config, found) = config::tests::read(&format!("seed = {seed}\n{HOUSE}"));
+        assert_eq!(found, []);
+        let world = Simulated::new(config.unwrap(), Clock::simulated(Timestamp::from_millis(0)));
+        world.plug(Chip::I2c { bus: 1, address: 0x10, model: Box::new(Thermometer) }, "air");
+        world.plug(Chip::OneWire { id: "28-1".to_owned(), model: Box::new(Thermometer) }, "tank");
+        world.wire(&OutputId::new("heater").unwrap(), Actuator::Pin(17));
+        world.wire(&OutputId::new("fan").unwrap(), Actuator::Pwm(0));
+        world
+    }
+
+    const AIR: Claim = Claim::I2c { bus: 1, address: 0x10 };
+
+    fn millidegrees(bus: &mut I2c) -> Result<i32, HardwareError> {
+        let mut bytes = [0; 4];
+        bus.read(0x10, &mut bytes)?;
+        Ok(i32::from_be_bytes(bytes))
+    }
+
+    fn panics(deed: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(deed)).is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heated_room_goes_to_where_its_loss_takes_all_the_heat() {
+        let world = house(1);
+        let mut heater = world.output(17, Active::Low, false).unwrap();
+        tokio::time::advance(Duration::from_secs(1000)).await;
+        assert_eq!(world.truth("house", Quantity::Temperature), 8.0);
+
+        heater.set(true).unwrap();
+        tokio::time::advance(Duration::from_secs(1200)).await;
+        let expected = 8.0 + 20.0 * (1.0 - (-1.0f64).exp());
+        assert!((world.truth("house", Quantity::Temperature) - expected).abs() < 1e-9);
+
+        world.pwm(0, 1000.0, Level::ON).unwrap();
+        tokio::time::advance(Duration::from_secs(36_000)).await;
+        assert!((world.truth("house", Quantity::Temperature) - 18.0).abs() < 1e-6, "half the rise at twice the loss");
+        assert!(world.truth("house", Quantity::Moisture).is_nan());
+        assert!(world.truth("garden", Quantity::Temperature).is_nan());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_seed_gives_the_same_readings() {
+        let mut runs = Vec::new();
+        for seed in [1, 1, 2] {
+            let world = house(seed);
+            let mut bus = world.i2c(1).unwrap();
+            let mut heater = world.output(17, Active::High, false).unwrap();
+            let mut run = Vec::new();
+            for second in 0..600 {
+                heater.set(second % 20 < 9).unwrap();
+                tokio::time::advance(Duration::from_millis(730)).await;
+                run.push(millidegrees(&mut bus).unwrap());
+            }
+            runs.push(run);
+        }
+        assert_eq!(runs[0], runs[1]);
+        assert_ne!(runs[0], runs[2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pins_changes_are_kept_with_their_times() {
+        let world = house(1);
+        assert_eq!(world.pin(17), None);
+        let mut heater = world.output(17, Active::Low, false).unwrap();
+        for on in [false, true, true] {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            heater.set(on).unwrap();
+        }
+        let at = |seconds| Monotonic::new(Duration::from_secs(seconds));
+        assert_eq!(world.pin_changes(17), [(at(0), false), (at(2), true)]);
+    }
+
+    #[test]
+    fn a_device_in_error_answers_again_when_it_is_healed() {
+        let world = house(1);
+        let mut bus = world.i2c(1).unwrap();
+        let mut heater = world.output(17, Active::High, false).unwrap();
+        let mut tank = world.one_wire("28-1").unwrap();
+        let tank_claim = Claim::OneWire("28-1".to_owned());
+        for target in [&AIR, &tank_claim, &Claim::Pin(17), &Claim::Pwm(0)] {
+            world.inject(target, Fault::Error);
+        }
+        assert!(matches!(millidegrees(&mut bus), Err(HardwareError::NoAcknowledge { .. })));
+        assert!(matches!(tank.read("w1_slave"), Err(HardwareError::NotFound { .. })));
+        assert!(matches!(heater.set(true), Err(HardwareError::Io { .. })));
+        assert!(world.one_wire("28-1").is_err() && world.pwm(0, 1.0, Level::OFF).is_err());
+        assert_eq!(world.pin(17), Some(false));
+        for target in [&AIR, &tank_claim, &Claim::Pin(17)] {
+            world.heal(target);
+        }
+        assert!(millidegrees(&mut bus).is_ok() && tank.read("w1_slave").is_ok() && heater.set(true).is_ok());
+    }
+
+    #[test]
+    fn drivers_panic_where_the_fault_says_and_nowhere_else() {
+        let world = house(1);
+        let mut open = world.i2c(1).unwrap();
+        millidegrees(&mut open).unwrap();
+
+        world.inject(&AIR, Fault::PanicOnOpen);
+        assert!(millidegrees(&mut open).is_ok());
+        assert!(panics(|| drop(millidegrees(&mut world.i2c(1).unwrap()))));
+
+        world.inject(&AIR, Fault::PanicOnUse);
+        assert!(panics(|| drop(millidegrees(&mut open))));
+
+        let input = Claim::I2cInput { bus: 1, address: 0x10, input: 3 };
+        world.inject(&input, Fault::PanicOnDrop);
+        assert!(millidegrees(&mut open).is_ok());
+        assert!(panics(|| drop(open)));
+
+        for fault in [Fault::PanicOnOpen, Fault::PanicOnUse, Fault::PanicOnDrop] {
+            world.inject(&Claim::Pin(17), fault);
+            assert!(panics(|| world.output(17, Active::High, false).unwrap().set(true).unwrap()));
+        }
+        world.heal(&input);
+        assert!(millidegrees(&mut world.i2c(1).unwrap()).is_ok(), "a panic leaves the world usable");
+    }
+
+    #[test]
+    fn a_device_hangs_alone_until_its_gate_opens() {
+        let world = house(1);
+        let gate = Gate::new();
+        world.inject(&AIR, Fault::Hang(gate.clone()));
+        let hung = thread::spawn({
+            let world = world.clone();
+            move || millidegrees(&mut world.i2c(1).unwrap())
+        });
+        assert!(world.one_wire("28-1").unwrap().read("w1_slave").is_ok());
+        assert!(!hung.is_finished());
+        gate.release();
+        assert!(hung.join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn garbage_is_bytes_and_not_an_error() {
+        let world = house(1);
+        let mut heater = world.output(17, Active::High, true).unwrap();
+        for target in [AIR, Claim::OneWire("28-1".to_owned()), Claim::Pin(17)] {
+            world.inject(&target, Fault::Garbage);
+        }
+        let mut bus = world.i2c(1).unwrap();
+        assert_ne!(millidegrees(&mut bus), millidegrees(&mut bus));
+        assert!(world.one_wire("28-1").unwrap().read("w1_slave").unwrap().parse::<f64>().is_err());
+        assert_eq!(heater.read_back(), Ok(Some(false)));
+    }
+
+    #[test]
+    fn an_input_reads_its_resistor_or_what_drives_it() {
+        let world = house(1);
+        assert_eq!(world.input(5, Active::High, Pull::Up).unwrap().get(), Ok(true));
+        assert_eq!(world.input(5, Active::Low, Pull::Up).unwrap().get(), Ok(false));
+        assert_eq!(world.input(6, Active::High, Pull::Down).unwrap().get(), Ok(false));
+    }
+}

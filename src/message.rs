@@ -1,0 +1,144 @@
+//! The whole protocol between actors on one page: what crosses the bus, and what can be asked of an actor.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use crate::model::{ControllerId, Demand, Level, OutputId, Owner, Reading, SensorId, Timestamp};
+
+/// What has happened. Everything that the store, MQTT and people learn of comes as one of these.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A sensor has read.
+    Reading(Reading),
+    /// A sensor came or went.
+    Sensor(SensorState),
+    /// An output changed.
+    Output(OutputState),
+    /// A controller has acted.
+    Controller(ControllerState),
+    /// An alarm was raised or has gone.
+    Alarm(Alarm),
+}
+
+/// Whether a sensor is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorState {
+    /// Whose.
+    pub sensor: SensorId,
+    /// Whether it reads.
+    pub online: bool,
+}
+
+/// What an output does, and for whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputState {
+    /// Whose.
+    pub output: OutputId,
+    /// What it was asked for, within its limits.
+    pub level: Level,
+    /// Whether the pin is on right now; with `cycle` it comes and goes while the level stays.
+    pub on: bool,
+    /// Who asked; `None` when it rests at its safe level.
+    pub by: Option<Owner>,
+    /// Why it is as it is: "controllers.warmth asks for 40 %".
+    pub why: Arc<str>,
+    /// Whether the last write to the hardware succeeded.
+    pub confirmed: bool,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a controller has worked out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControllerState {
+    /// Whose.
+    pub controller: ControllerId,
+    /// Whether it acts, and if not, why.
+    pub mode: Mode,
+    /// What it aims at.
+    pub setpoint: f64,
+    /// The process value it acted on.
+    pub input: Option<f64>,
+    /// The proportional, integral and derivative parts of the output.
+    pub terms: Terms,
+    /// -1..=1: above 0 it raises, below 0 it lowers.
+    pub output: f64,
+}
+
+/// The parts of a PID's output.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Terms {
+    /// Proportional to the error.
+    pub p: f64,
+    /// To the error's sum over time.
+    pub i: f64,
+    /// To the speed of the process value.
+    pub d: f64,
+}
+
+/// What a controller does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// It follows its setpoint.
+    Automatic,
+    /// It holds this output, -1..=1.
+    Manual(f64),
+    /// It has no usable reading and demands nothing.
+    Waiting,
+}
+
+/// Something a person should know of. Retained in MQTT while it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// `sensors.air`: one alarm a name stands at a time.
+    pub name: Arc<str>,
+    /// `None` when it has gone.
+    pub text: Option<Arc<str>>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// To a controller: its channel has a new reading.
+#[derive(Debug, Clone)]
+pub struct NewReading(pub Reading);
+
+impl Message for NewReading {
+    type Result = ();
+}
+
+/// To an output.
+impl Message for Demand {
+    type Result = ();
+}
+
+/// To a controller: act differently from now on, without a bump.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Adjust {
+    /// Aim at this.
+    Setpoint(f64),
+    /// Follow the setpoint.
+    Automatic,
+    /// Hold this output, -1..=1.
+    Manual(f64),
+}
+
+impl Message for Adjust {
+    type Result = ();
+}
+
+/// To any actor: finish in good order, then stop. An output goes to its safe level first.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop;
+
+impl Message for Stop {
+    type Result = ();
+}
+
+/// To any actor: tell your lifeline that you still take messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Ping;
+
+impl Message for Ping {
+    type Result = ();
+}

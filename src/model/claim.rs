@@ -1,0 +1,55 @@
+//! What a device occupies, so that two devices on one pin are found before anything moves.
+
+use std::fmt;
+
+/// What a device occupies for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// A GPIO line, by its Broadcom number.
+    Pin(u8),
+    /// A hardware PWM channel.
+    Pwm(u8),
+    /// An address on an I²C bus.
+    I2c {
+        /// `/dev/i2c-N`
+        bus: u8,
+        /// Seven bits.
+        address: u8,
+    },
+    /// One input of a converter that several sensors share at one I²C address.
+    I2cInput {
+        /// `/dev/i2c-N`
+        bus: u8,
+        /// Seven bits.
+        address: u8,
+        /// The converter's input.
+        input: u8,
+    },
+    /// A device on the 1-Wire bus, by its id.
+    OneWire(String),
+}
+
+impl Claim {
+    /// Whether two devices cannot both be there.
+    pub fn clashes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::I2c { bus, address }, Self::I2cInput { bus: b, address: a, .. })
+            | (Self::I2cInput { bus: b, address: a, .. }, Self::I2c { bus, address }) => (bus, address) == (b, a),
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pin(pin) => write!(f, "GPIO pin {pin}"),
+            Self::Pwm(channel) => write!(f, "PWM channel {channel}"),
+            Self::I2c { bus, address } => write!(f, "address {address:#04x} on I²C bus {bus}"),
+            Self::I2cInput { bus, address, input } => {
+                write!(f, "input {input} of address {address:#04x} on I²C bus {bus}")
+            }
+            Self::OneWire(id) => write!(f, "1-Wire device {id}"),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The vocabulary: what every part of homeostat means by a reading, a level, a demand. No I/O, no actors.
+
+mod claim;
+mod demand;
+mod id;
+mod level;
+mod quantity;
+mod reading;
+mod time;
+
+pub use claim::Claim;
+pub use demand::{Demand, Owner, Priority};
+pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
+pub use level::{Level, LevelError};
+pub use quantity::Quantity;
+pub use reading::{Reading, Sample};
+pub use time::{Monotonic, Timestamp};

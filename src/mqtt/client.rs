@@ -1,0 +1,169 @@
+//! The MQTT task: connects, keeps the broker up to date, and waits out everything that goes wrong.
+
+use std::mem::{Discriminant, discriminant};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time;
+use tracing::{error, info, warn};
+
+use super::connection::{self, End};
+use super::outbox::Outbox;
+use super::topics::Topics;
+use super::{Config, MqttError, backoff, payload};
+use crate::bus::Tap;
+
+/// How often the supervisor hears of it when nothing happens.
+pub(super) const BEAT: Duration = Duration::from_secs(5);
+
+/// What the broker is to know, and how to reach it. All clones are the same; it survives a restart of its task.
+#[derive(Clone)]
+pub struct Mqtt {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    /// The name of this client at the broker.
+    id: String,
+    topics: Topics,
+    outbox: Mutex<Outbox>,
+    connected: AtomicBool,
+}
+
+impl Mqtt {
+    /// The client of the node called `node`. Nothing happens before [`run`].
+    pub fn new(config: Config, node: &str) -> Self {
+        let shared = Shared {
+            config,
+            id: format!("homeostat-{node}"),
+            topics: Topics::new(node),
+            outbox: Mutex::default(),
+            connected: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether there is a connection right now.
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// How many payloads were replaced by newer ones before they were sent, since the start.
+    pub fn superseded(&self) -> u64 {
+        self.outbox().superseded()
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    pub(super) fn status_topic(&self) -> &str {
+        self.shared.topics.status()
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.shared.connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// Moves what waits in the tap to the outbox, where only the newest of each topic stays.
+    pub(super) fn collect(&self, tap: &Tap) {
+        let mut events = Vec::new();
+        tap.drain(&mut events);
+        let mut topic = String::new();
+        let mut outbox = self.outbox();
+        for event in &events {
+            self.shared.topics.of(event, &mut topic);
+            outbox.set(&topic, payload::of(event));
+        }
+    }
+
+    /// Never locked across a wait.
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.shared.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Publishes what comes through the tap, and connects again for ever, until `stop`. Then the broker gets what it does
+/// not have yet and `offline`, within 800 ms. The tap should wake at its first event.
+///
+/// Trouble with the broker is logged and waited out, so this gives no error today.
+pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: impl Fn()) -> Result<(), MqttError> {
+    let mut stop = pin!(stop);
+    let mut told = Told::new(mqtt);
+    let mut failures = 0;
+    loop {
+        mqtt.collect(tap);
+        let end = connection::hold(mqtt, tap, stop.as_mut(), &beat, &mut told).await;
+        mqtt.set_connected(false);
+        match end {
+            End::Stopped => return Ok(()),
+            End::Failed { error, proved } => {
+                told.failed(&error);
+                failures = if proved { 1 } else { failures + 1 };
+            }
+        }
+        let mut pause = pin!(time::sleep(backoff::pause(failures, fastrand::f64())));
+        let mut beats = time::interval(BEAT);
+        loop {
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = &mut pause => break,
+                () = tap.filled() => mqtt.collect(tap),
+                _ = beats.tick() => {}
+            }
+            beat();
+        }
+    }
+}
+
+/// What people were told last, so that they hear of each change once.
+pub(super) struct Told {
+    broker: String,
+    trouble: Option<Discriminant<MqttError>>,
+    mqtt: Mqtt,
+    superseded: u64,
+}
+
+impl Told {
+    fn new(mqtt: &Mqtt) -> Self {
+        let broker = mqtt.config().broker.to_string();
+        Self { broker, trouble: None, mqtt: mqtt.clone(), superseded: mqtt.superseded() }
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.trouble = None;
+        match self.mqtt.superseded() - self.superseded {
+            0 => info!("connected to the broker at {}", self.broker),
+            older => {
+                info!("connected to the broker at {}; {older} values had become old before they were sent", self.broker)
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &MqttError) {
+        let is_new = match (self.trouble, error) {
+            (Some(_), MqttError::Unreachable { .. }) => false,
+            (told, error) => told != Some(discriminant(error)),
+        };
+        if !is_new {
+            return;
+        }
+        if self.trouble.is_none() {
+            self.superseded = self.mqtt.superseded();
+        }
+        self.trouble = Some(discriminant(error));
+        match error {
+            MqttError::Lost { .. } | MqttError::Unreachable { .. } => {
+                warn!("{error}; control goes on, and it is tried again for as long as it takes");
+            }
+            _ => error!("{error}; control goes on, and it is tried again for as long as it takes"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The latest of everything at an MQTT broker, under `homeostat/<node>/`, retained and acknowledged.
+//!
+//! ```text
+//! bus ─tap─▶ run ─▶ outbox (newest payload of each topic) ─▶ rumqttc ─▶ broker
+//!                      ▲─────────── acknowledged ─────────────┘
+//! ```
+//!
+//! The client library forgets what it was given when a connection breaks. So the outbox remembers, for each topic, the
+//! newest payload and whether the broker has acknowledged it, and says everything again after each new connection.
+//! `rumqttc` is named in `connection.rs` only, `rumqttd` in `broker.rs`.
+
+mod address;
+mod backoff;
+pub mod broker;
+mod client;
+mod connection;
+mod error;
+pub mod outbox;
+mod payload;
+mod topics;
+
+use std::path::PathBuf;
+
+use crate::config::Section;
+
+pub use address::Broker;
+pub use client::{Mqtt, run};
+pub use error::MqttError;
+
+/// The `[mqtt]` table, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to.
+    pub broker: Broker,
+    /// Who we are there.
+    pub username: Option<String>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads `[mqtt]`. What is wrong is reported to the section.
+    pub fn read(section: Section) -> Option<Self> {
+        let broker = section.required::<Broker>("broker");
+        let username = section.optional::<String>("username");
+        let password_file = section.optional::<String>("password_file").map(PathBuf::from);
+        let nobodys = password_file.is_some() && !section.has("username");
+        if nobodys {
+            section.wrong("password_file", "a password needs a user", "add `username = \"…\"`");
+        }
+        section.finish();
+        broker.filter(|_| !nobodys).map(|broker| Self { broker, username, password_file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use toml::de::DeTable;
+
+    use super::*;
+
+    fn read(text: &str) -> (Option<Config>, Vec<(String, String)>) {
+        let found = RefCell::default();
+        let table = DeTable::parse(text).unwrap();
+        let config = Config::read(Section::new("mqtt", 0..0, table.get_ref(), &found));
+        (config, found.into_inner().into_iter().map(|diagnostic| (diagnostic.message, diagnostic.hint)).collect())
+    }
+
+    #[test]
+    fn a_broker_is_enough() {
+        let (config, found) = read("broker = \"embedded\"");
+        assert_eq!(found, []);
+        let expected = Config { broker: Broker::Embedded { port: 1883 }, username: None, password_file: None };
+        assert_eq!(config, Some(expected));
+    }
+
+    #[test]
+    fn every_mistake_is_found() {
+        let (config, found) = read("broker = \"mqtts://b\"\npassword_file = \"/etc/p\"\nhost = \"b\"");
+        assert_eq!(config, None);
+        let messages: Vec<&str> = found.iter().map(|(message, _)| message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "`broker` of mqtt is not the address of a broker",
+                "a password needs a user",
+                "unknown key `host` for mqtt"
+            ]
+        );
+        assert!(read("").1[0].1.contains("mqtt://127.0.0.1:1883"));
+    }
+}

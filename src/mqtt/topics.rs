@@ -1,0 +1,69 @@
+//! Where each event is published. The whole table of topics stands in the README.
+
+use std::fmt::Write;
+
+use crate::message::Event;
+
+/// The topics of one node.
+pub(super) struct Topics {
+    /// `homeostat/<node>/`
+    base: String,
+    status: String,
+}
+
+impl Topics {
+    pub(super) fn new(node: &str) -> Self {
+        let base = format!("homeostat/{}/", plain(node));
+        let status = format!("{base}status");
+        Self { base, status }
+    }
+
+    /// `homeostat/<node>/status`
+    pub(super) fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// Puts the event's topic in place of what `topic` held; one buffer serves for all of them.
+    pub(super) fn of(&self, event: &Event, topic: &mut String) {
+        topic.clear();
+        topic.push_str(&self.base);
+        // Writing to a string cannot fail.
+        let _ = match event {
+            Event::Reading(reading) => write!(topic, "{}/{}", reading.channel.sensor(), reading.channel.channel()),
+            Event::Sensor(state) => write!(topic, "{}/status", state.sensor),
+            Event::Output(state) => write!(topic, "{}", state.output),
+            Event::Controller(state) => write!(topic, "{}", state.controller),
+            Event::Alarm(alarm) => write!(topic, "alarm/{}", plain(&alarm.name)),
+        };
+    }
+}
+
+/// One level of a topic: what MQTT would read as something else becomes `_`.
+fn plain(name: &str) -> String {
+    name.replace(|c: char| matches!(c, '/' | '+' | '#') || c.is_control(), "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Alarm, SensorState};
+    use crate::model::{SensorId, Timestamp};
+
+    #[test]
+    fn follow_the_names() {
+        let topics = Topics::new("greenhouse");
+        assert_eq!(topics.status(), "homeostat/greenhouse/status");
+        let mut topic = String::new();
+        let alarm =
+            |name: &str| Event::Alarm(Alarm { name: name.into(), text: None, since: Timestamp::from_millis(0) });
+        let cases = [
+            (Event::Sensor(SensorState { sensor: SensorId::new("air").unwrap(), online: true }), "air/status"),
+            (alarm("sensors.air"), "alarm/sensors.air"),
+            (alarm("odd/#+\n"), "alarm/odd____"),
+        ];
+        for (event, expected) in cases {
+            topics.of(&event, &mut topic);
+            assert_eq!(topic.strip_prefix("homeostat/greenhouse/"), Some(expected));
+        }
+    }
+}

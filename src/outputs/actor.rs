@@ -1,0 +1,196 @@
+//! The actor of every output: takes demands, asks the guard, and puts the guard's decision on the pin through the bank.
+//!
+//! Guard and pin outlive the actor: one that is begun anew goes on where the last one was, and nothing moves.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::guard::{Decision, Guard};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::hardware::bank::{Slot, WriteError};
+use crate::lifeline::Lifeline;
+use crate::message::{Event, OutputState, Ping, Stop};
+use crate::model::{Demand, Level, Monotonic, OutputId};
+
+/// How long the bank holds a level beyond the moment at which this actor means to look again. If that passes, the actor
+/// is gone or far too late, and the bank makes the output safe. Longer than the supervisor waits before the second life.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// After a write that failed the next one follows so much later, until one is confirmed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What an output works with; all of it outlives the actor.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where demands come from and states go.
+    pub bus: Bus,
+    /// The hardware, kept by the bank.
+    pub slot: Arc<Slot>,
+    /// The limits and all they remember.
+    pub guard: Arc<Mutex<Guard>>,
+}
+
+/// An output.
+pub struct Output {
+    id: OutputId,
+    with: Surroundings,
+    lifeline: Lifeline,
+    told: Option<OutputState>,
+    look_again: Option<SpawnHandle>,
+    /// A write is under way; what it leaves to do is done when it ends.
+    writing: bool,
+    failed: bool,
+    stopping: bool,
+}
+
+impl Output {
+    /// An output whose pin is as the bank has it.
+    pub fn new(id: OutputId, with: Surroundings, lifeline: Lifeline) -> Self {
+        Self { id, with, lifeline, told: None, look_again: None, writing: false, failed: false, stopping: false }
+    }
+
+    /// Asks the guard what to do now, does it, and arranges to ask again.
+    fn step(&mut self, ctx: &mut Context<Self>) {
+        let now = self.with.clock.now();
+        let decision = {
+            let mut guard = self.guard();
+            if let Some(found) = self.with.slot.level().filter(|_| !self.writing) {
+                guard.observed(found, now);
+            }
+            guard.step(now)
+        };
+        let until = decision.look_again.unwrap_or(now) + GRACE;
+        self.tell(&decision);
+        if self.with.slot.level() != Some(decision.write) {
+            self.write(decision.write, until, ctx);
+        } else {
+            self.with.slot.hold(until);
+            if self.stopping {
+                return ctx.stop();
+            }
+        }
+        if let Some(at) = decision.look_again {
+            self.step_after(at.since(now), ctx);
+        }
+    }
+
+    fn write(&mut self, level: Level, until: Monotonic, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.writing, true) {
+            return;
+        }
+        let slot = self.with.slot.clone();
+        let job = async move { slot.write(level, until).await };
+        ctx.spawn(job.into_actor(self).map(|result, output, ctx| output.written(result, ctx)));
+    }
+
+    fn written(&mut self, result: Result<(), WriteError>, ctx: &mut Context<Self>) {
+        self.writing = false;
+        match result {
+            Ok(()) => {
+                if std::mem::take(&mut self.failed) {
+                    tracing::info!("output {} obeys again", self.id);
+                }
+                self.step(ctx);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
+                }
+                if self.stopping {
+                    // The bank tries again after all outputs have stopped.
+                    return ctx.stop();
+                }
+                self.step_after(RETRY, ctx);
+            }
+        }
+    }
+
+    fn step_after(&mut self, delay: Duration, ctx: &mut Context<Self>) {
+        if let Some(earlier) = self.look_again.take() {
+            ctx.cancel_future(earlier);
+        }
+        self.look_again = Some(ctx.run_later(delay, Self::step));
+    }
+
+    fn tell(&mut self, decision: &Decision) {
+        let state = OutputState {
+            output: self.id.clone(),
+            level: decision.level,
+            on: decision.write.is_on(),
+            by: decision.by.clone(),
+            why: decision.why.to_string().into(),
+            confirmed: !self.failed,
+            since: self.with.clock.wall(),
+        };
+        if let Some(told) = &self.told {
+            if *told == (OutputState { since: told.since, ..state.clone() }) {
+                return;
+            }
+            if told.by != state.by || told.level.is_on() != state.level.is_on() {
+                tracing::info!("{}: {}, {}", self.id, state.level, state.why);
+            }
+        }
+        self.told = Some(state.clone());
+        self.with.bus.tell(Event::Output(state));
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.with.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Actor for Output {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.with.bus.serve_output(&self.id, ctx.address().recipient());
+        let slot = self.with.slot.clone();
+        let opened = async move { slot.open().await };
+        ctx.spawn(opened.into_actor(self).map(|opened, output, ctx| match opened {
+            Ok(()) => {
+                output.lifeline.ready();
+                output.step(ctx);
+            }
+            Err(error) => {
+                output.lifeline.give_up(error.to_string());
+                ctx.stop();
+            }
+        }));
+    }
+}
+
+impl Handler<Demand> for Output {
+    type Result = ();
+
+    fn handle(&mut self, demand: Demand, ctx: &mut Self::Context) {
+        let owner = demand.owner.clone();
+        let taken = self.guard().demand(demand);
+        if let Err(refused) = taken {
+            tracing::warn!("output {} refuses a demand of {owner}: {refused}", self.id);
+        }
+        self.step(ctx);
+    }
+}
+
+impl Handler<Stop> for Output {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.guard().stop();
+        self.stopping = true;
+        self.step(ctx);
+    }
+}
+
+impl Handler<Ping> for Output {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {
+        self.lifeline.beat();
+    }
+}

@@ -1,0 +1,74 @@
+//! Outputs: one actor for all of them, a guard that holds their limits, one file for each kind.
+
+pub mod actor;
+mod config;
+mod gpio;
+pub mod guard;
+mod pwm;
+#[cfg(test)]
+mod testing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use self::guard::Limits;
+use crate::config::Section;
+use crate::hardware::bank::Line;
+use crate::hardware::simulated::Actuator;
+use crate::hardware::{Hardware, HardwareError};
+use crate::model::{Claim, Level, OutputId};
+
+/// Every output driver there is.
+pub static DRIVERS: &[Entry] = &[gpio::ENTRY, pwm::ENTRY];
+
+/// A driver's row in the table.
+pub struct Entry {
+    /// `driver = "…"`
+    pub name: &'static str,
+    /// One line for the documentation.
+    pub summary: &'static str,
+    /// An `[outputs.NAME]` table that works; each is parsed in a test.
+    pub example: &'static str,
+    /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
+    pub read: fn(&Section) -> Option<Box<dyn OutputConfig>>,
+}
+
+/// An `[outputs.NAME]` table, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Its name.
+    pub id: OutputId,
+    /// `driver = "…"`
+    pub driver: &'static str,
+    /// What the guard holds it to.
+    pub limits: Limits,
+    /// The driver's own part.
+    pub device: Arc<dyn OutputConfig>,
+}
+
+/// What levels an output can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// On and off only: a level becomes on-time within a cycle.
+    Switch,
+    /// Everything between.
+    Continuous,
+}
+
+/// An output's wiring, checked.
+pub trait OutputConfig: fmt::Debug + Send + Sync {
+    /// On and off, or everything between.
+    fn resolution(&self) -> Resolution;
+
+    /// What it occupies.
+    fn claims(&self) -> Vec<Claim>;
+
+    /// The lane it is written through: `gpio`, `pwm`.
+    fn lane(&self) -> String;
+
+    /// Takes the hardware, at `initial` from the first moment on. Runs in the lane, and may block.
+    fn open(&self, hardware: &dyn Hardware, initial: Level) -> Result<Box<dyn Line>, HardwareError>;
+
+    /// Where the simulated world feels it.
+    fn actuator(&self) -> Actuator;
+}

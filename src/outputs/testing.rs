@@ -1,0 +1,27 @@
+//! What the output drivers' tests share: a world to act in, and a section to be read from.
+
+use std::cell::RefCell;
+
+use toml::de::DeTable;
+
+use super::Entry;
+use crate::clock::Clock;
+use crate::config::{Diagnostic, Section};
+use crate::hardware::simulated::{Config, Simulated};
+
+/// A world without plants.
+pub fn world() -> Simulated {
+    Simulated::new(Config::default(), Clock::system())
+}
+
+/// What a driver finds wrong with its keys.
+pub fn mistakes(entry: &Entry, keys: &str) -> Vec<Diagnostic> {
+    let table = DeTable::parse(keys).unwrap();
+    let found = RefCell::default();
+    let section = Section::new("output test", 0..0, table.get_ref(), &found);
+    let config = (entry.read)(&section);
+    section.finish();
+    let found = found.into_inner();
+    assert!(config.is_some() || !found.is_empty());
+    found
+}

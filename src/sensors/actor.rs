@@ -1,0 +1,232 @@
+//! The actor of every sensor: opens its device in the lane, reads it on time, and publishes what it hears or why it hears nothing.
+//!
+//! It gives up, and is begun anew by its supervisor, when the device cannot be opened or did not answer three times running.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::prelude::*;
+
+use super::{Config, Driver, DriverError};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::hardware::Hardware;
+use crate::hardware::lane::{Lane, LaneError};
+use crate::lifeline::Lifeline;
+use crate::message::{Ping, SensorState, Stop};
+use crate::model::{ChannelId, Quantity, Sample};
+use crate::panics;
+
+/// A single failed read is weather; so many running are a fault.
+const PATIENCE: u32 = 3;
+
+/// What a sensor works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where readings go.
+    pub bus: Bus,
+    /// The board.
+    pub hardware: Arc<dyn Hardware>,
+    /// The lane of the device's bus.
+    pub lane: Lane,
+}
+
+/// A sensor.
+pub struct Sensor {
+    config: Arc<Config>,
+    with: Surroundings,
+    lifeline: Lifeline,
+    who: Arc<str>,
+    channels: Vec<(ChannelId, Quantity)>,
+    /// Taken while it is being read. Shared with the job that reads, which a hang may keep.
+    device: Device,
+    /// A read is under way: the next tick is left out.
+    reading: bool,
+    failures: u32,
+    /// What was told last; a reading a second need not tell it again.
+    online: Option<bool>,
+}
+
+type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
+
+impl Sensor {
+    /// A sensor that is not yet open.
+    pub fn new(config: Arc<Config>, with: Surroundings, lifeline: Lifeline) -> Self {
+        let channel = |channel: &super::Channel| (ChannelId::new(&config.id, channel.name), channel.quantity);
+        let channels = config.device.channels().iter().map(channel).collect();
+        let who = format!("sensor {}", config.id).into();
+        Self {
+            config,
+            with,
+            lifeline,
+            who,
+            channels,
+            device: Arc::default(),
+            reading: false,
+            failures: 0,
+            online: None,
+        }
+    }
+
+    fn open(&mut self, ctx: &mut Context<Self>) {
+        let (config, hardware, device) = (self.config.clone(), self.with.hardware.clone(), self.device.clone());
+        let work = move || -> Result<(), DriverError> {
+            let opened = config.device.open(&*hardware)?;
+            *device.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+            Ok(())
+        };
+        self.in_lane(ctx, work, |sensor, opened, ctx| match opened {
+            Ok(()) => {
+                sensor.lifeline.ready();
+                sensor.tick(ctx);
+            }
+            Err(failure) => sensor.give_up(&failure, ctx),
+        });
+    }
+
+    /// Reads now, and again at the next multiple of the interval: sensors of one interval tick together.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let clock = self.with.clock;
+        ctx.run_later(clock.next_multiple(self.config.every).since(clock.now()), Self::tick);
+        self.lifeline.beat();
+        if self.reading {
+            return;
+        }
+        self.reading = true;
+        let device = self.device.clone();
+        let work = move || -> Result<Vec<f64>, DriverError> {
+            let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+            // While it is being read the driver is not in its place: after a panic it is gone.
+            let Some(driver) = device.take() else {
+                return Err(DriverError::NoValue {
+                    device: "the driver".into(),
+                    what: "it was lost in a panic".into(),
+                });
+            };
+            let (driver, values) = panics::lend(driver, |driver| driver.read());
+            *device = Some(driver);
+            values
+        };
+        self.in_lane(ctx, work, Self::heard);
+    }
+
+    fn heard(&mut self, values: Result<Vec<f64>, Failure>, ctx: &mut Context<Self>) {
+        self.reading = false;
+        match values {
+            Ok(values) => {
+                let mut values = values.into_iter();
+                for (channel, quantity) in &self.channels {
+                    let sample = match values.next() {
+                        Some(value) => Sample::measured(value),
+                        None => Sample::Bad("the driver gave no value for this channel".into()),
+                    };
+                    self.with.bus.publish(channel, *quantity, sample);
+                }
+                if self.failures > 0 {
+                    tracing::info!("{} answers again", self.who);
+                }
+                self.failures = 0;
+                self.tell(true);
+            }
+            Err(failure) => {
+                self.failures += 1;
+                if self.failures >= PATIENCE || failure.is_fatal() {
+                    return self.give_up(&failure, ctx);
+                }
+                if self.failures == 1 {
+                    tracing::warn!("{}: {failure}", self.who);
+                }
+                self.publish_bad(&failure);
+            }
+        }
+    }
+
+    fn give_up(&mut self, failure: &Failure, ctx: &mut Context<Self>) {
+        self.publish_bad(failure);
+        self.tell(false);
+        self.lifeline.give_up(failure.to_string());
+        ctx.stop();
+    }
+
+    fn publish_bad(&self, failure: &Failure) {
+        let reason: Arc<str> = failure.to_string().into();
+        for (channel, quantity) in &self.channels {
+            self.with.bus.publish(channel, *quantity, Sample::Bad(reason.clone()));
+        }
+    }
+
+    fn tell(&mut self, online: bool) {
+        if self.online.replace(online) == Some(online) {
+            return;
+        }
+        let before = self.with.bus.sensor(SensorState { sensor: self.config.id.clone(), online });
+        if online && before == Some(false) {
+            tracing::info!("{} is back", self.who);
+        }
+    }
+
+    fn in_lane<T: Send + 'static>(
+        &self,
+        ctx: &mut Context<Self>,
+        work: impl FnOnce() -> Result<T, DriverError> + Send + 'static,
+        then: impl FnOnce(&mut Self, Result<T, Failure>, &mut Context<Self>) + 'static,
+    ) {
+        let (lane, who, deadline) = (self.with.lane.clone(), self.who.clone(), self.config.device.deadline());
+        let job = async move { lane.run(&who, deadline, work).await?.map_err(Failure::Driver) };
+        ctx.spawn(job.into_actor(self).map(then_with(then)));
+    }
+}
+
+fn then_with<T>(
+    then: impl FnOnce(&mut Sensor, T, &mut Context<Sensor>),
+) -> impl FnOnce(T, &mut Sensor, &mut Context<Sensor>) {
+    move |result, sensor, ctx| then(sensor, result, ctx)
+}
+
+/// A driver may block or panic while it is dropped, so the lane does that.
+impl Drop for Sensor {
+    fn drop(&mut self) {
+        self.with.lane.discard(&self.who, std::mem::take(&mut self.device));
+    }
+}
+
+impl Actor for Sensor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.open(ctx);
+    }
+}
+
+impl Handler<Stop> for Sensor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.tell(false);
+        ctx.stop();
+    }
+}
+
+impl Handler<Ping> for Sensor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {
+        self.lifeline.beat();
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    #[error("{0}")]
+    Driver(DriverError),
+}
+
+impl Failure {
+    /// Whether the driver itself is gone, so that only opening it again can help.
+    fn is_fatal(&self) -> bool {
+        matches!(self, Self::Lane(LaneError::Timeout { .. } | LaneError::Panicked(_)))
+    }
+}

@@ -1,0 +1,446 @@
+//! ADS1115: one of four analog inputs on I²C, for soil probes and whatever else gives a voltage.
+//!
+//! - Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
+//! - Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3. Address 0x48 with ADDR to ground, 0x49 to 3.3 V, 0x4a to
+//!   SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
+//! - Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
+//! - Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
+//!
+//! One conversion for each read (single-shot), so that inputs can share the chip. It is read back what was converted,
+//! since the chip has no id and other chips live at its addresses.
+//!
+//! Source: TI SBAS444, chapter 8. Own code, since the `ads1x1x` crate remembers that it has started a conversion: after
+//! an error it takes the next result for its own, and that may be another input's.
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::{I2c as _, Operation};
+
+use crate::config::Section;
+use crate::hardware::simulated::{Chip, I2cChip, Probe};
+use crate::hardware::{Delay, Hardware, HardwareError, I2c};
+use crate::model::{Claim, Quantity};
+
+use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "ads1115",
+    summary: "voltage or soil moisture, I²C: one of four analog inputs",
+    example: r#"
+[sensors.soil]
+driver = "ads1115"
+bus = 1
+address = 0x48
+input = 0
+moisture = { dry = 2.8, wet = 1.1 }
+every = "1m"
+"#,
+    read,
+};
+
+#[derive(Debug, Clone)]
+struct Config {
+    bus: u8,
+    address: u8,
+    input: u8,
+    range: Range,
+    moisture: Option<Moisture>,
+}
+
+fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
+    let bus = section.or("bus", 1);
+    let address = section.or("address", 0x48);
+    let input = section.required::<u8>("input");
+    let name = section.or("range", "4.096V".to_owned());
+    let range = RANGES.iter().find(|range| range.name == name).copied();
+    let moisture = section.table("moisture").map(|table| {
+        let (dry, wet) = (table.required::<f64>("dry"), table.required::<f64>("wet"));
+        table.finish();
+        Some(Moisture { dry: dry?, wet: wet? })
+    });
+
+    let address_fits = (0x48..=0x4b).contains(&address);
+    if !address_fits {
+        let message = format!("an ADS1115 cannot be at address {address:#04x}");
+        section.wrong("address", message, "it is at 0x48 (ADDR to ground), 0x49 (3.3 V), 0x4a (SDA) or 0x4b (SCL)");
+    }
+    let input_fits = input.is_none_or(|input| input <= 3);
+    if !input_fits {
+        section.wrong("input", "an ADS1115 has no such input", "it has the inputs 0 to 3");
+    }
+    let Some(range) = range else {
+        let names: Vec<_> = RANGES.iter().map(|range| format!("\"{}\"", range.name)).collect();
+        section.wrong(
+            "range",
+            format!("an ADS1115 has no range `{name}`"),
+            format!("its ranges: {}", names.join(", ")),
+        );
+        return None;
+    };
+    let moisture = match moisture {
+        Some(moisture) => Some(moisture?),
+        None => None,
+    };
+    if let Some(hint) = moisture.and_then(|moisture| moisture.nonsense(range)) {
+        section.wrong("moisture", "this calibration cannot be", hint);
+        return None;
+    }
+    let input = input?;
+    (address_fits && input_fits).then(|| Box::new(Config { bus, address, input, range, moisture }) as _)
+}
+
+const CHANNELS: &[Channel] = &[
+    Channel { name: "voltage", quantity: Quantity::Voltage },
+    Channel { name: "moisture", quantity: Quantity::Moisture },
+];
+
+impl Config {
+    fn model(&self) -> Model {
+        Model { config: self.clone(), pointer: 0, setting: RESET_SETTING, result: 0 }
+    }
+}
+
+impl SensorConfig for Config {
+    fn channels(&self) -> &[Channel] {
+        if self.moisture.is_some() { CHANNELS } else { &CHANNELS[..1] }
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![Claim::I2cInput { bus: self.bus, address: self.address, input: self.input }]
+    }
+
+    fn lane(&self) -> String {
+        format!("i2c-{}", self.bus)
+    }
+
+    fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+        let mut driver = Ads1115 {
+            device: format!("ADS1115 at {:#04x} on I²C bus {}", self.address, self.bus),
+            i2c: hardware.i2c(self.bus)?,
+            delay: hardware.delay(),
+            config: self.clone(),
+        };
+        driver.convert()?;
+        Ok(Box::new(driver))
+    }
+
+    fn chip(&self) -> Option<Chip> {
+        Some(Chip::I2c { bus: self.bus, address: self.address, model: Box::new(self.model()) })
+    }
+}
+
+/// A setting of the amplifier in front of the converter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Range {
+    name: &'static str,
+    volts: f64,
+    /// PGA in the setting.
+    bits: u16,
+}
+
+const RANGES: [Range; 6] = [
+    Range { name: "6.144V", volts: 6.144, bits: 0b000 },
+    Range { name: "4.096V", volts: 4.096, bits: 0b001 },
+    Range { name: "2.048V", volts: 2.048, bits: 0b010 },
+    Range { name: "1.024V", volts: 1.024, bits: 0b011 },
+    Range { name: "0.512V", volts: 0.512, bits: 0b100 },
+    Range { name: "0.256V", volts: 0.256, bits: 0b101 },
+];
+
+impl Range {
+    /// Volts of a result. `0x7fff` is one step below the full range.
+    fn volts(self, result: i16) -> f64 {
+        f64::from(result) * self.volts / 32768.0
+    }
+}
+
+/// The registers (8.1.1 and 8.1.3).
+const CONVERSION: u8 = 0;
+const SETTING: u8 = 1;
+/// Written: begin a conversion. Read: none is running.
+const START: u16 = 1 << 15;
+/// Input 0 against ground; the next inputs follow.
+const INPUT_0: u16 = 0b100 << 12;
+const SINGLE_SHOT: u16 = 1 << 8;
+/// 128 conversions a second.
+const RATE_128: u16 = 0b100 << 5;
+const CONVERSION_MS: u32 = 8;
+const COMPARATOR_OFF: u16 = 0b11;
+const RESET_SETTING: u16 = 0x8583;
+
+impl Config {
+    fn setting(&self) -> u16 {
+        START | INPUT_0 | u16::from(self.input) << 12 | self.range.bits << 9 | SINGLE_SHOT | RATE_128 | COMPARATOR_OFF
+    }
+}
+
+struct Ads1115 {
+    device: String,
+    i2c: I2c,
+    delay: Delay,
+    config: Config,
+}
+
+impl Driver for Ads1115 {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        let volts = self.config.range.volts(self.convert()?);
+        let Some(moisture) = self.config.moisture else { return Ok(vec![volts]) };
+        let Some(percent) = moisture.percent(volts) else {
+            return Err(DriverError::NoValue {
+                device: self.device.clone(),
+                what: format!(
+                    "input {} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?",
+                    self.config.input
+                ),
+            });
+        };
+        Ok(vec![volts, percent])
+    }
+}
+
+impl Ads1115 {
+    fn convert(&mut self) -> Result<i16, DriverError> {
+        let (address, setting) = (self.config.address, self.config.setting());
+        let [high, low] = setting.to_be_bytes();
+        self.i2c.write(address, &[SETTING, high, low])?;
+        self.delay.delay_ms(CONVERSION_MS);
+        for _ in 0..10 {
+            let now = self.get(SETTING)?;
+            if now == setting {
+                return Ok(self.get(CONVERSION)?.cast_signed());
+            }
+            if now | START != setting {
+                return Err(DriverError::WrongChip {
+                    device: self.device.clone(),
+                    found: format!(
+                        "its setting reads {now:#06x} after {setting:#06x} was written; either this is another chip, \
+                         or it lost its power for a moment"
+                    ),
+                });
+            }
+            self.delay.delay_ms(1);
+        }
+        Err(DriverError::NoValue { device: self.device.clone(), what: "it does not finish its conversion".to_owned() })
+    }
+
+    fn get(&mut self, register: u8) -> Result<u16, HardwareError> {
+        let mut bytes = [0; 2];
+        self.i2c.write_read(self.config.address, &[register], &mut bytes)?;
+        Ok(u16::from_be_bytes(bytes))
+    }
+}
+
+/// The volts of a soil probe at both ends of its scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Moisture {
+    dry: f64,
+    wet: f64,
+}
+
+/// So much of its span outside the calibration a probe may be; soil that is drier than air is a loose wire.
+const OUTSIDE: f64 = 0.5;
+
+impl Moisture {
+    /// What is wrong with a calibration.
+    fn nonsense(self, range: Range) -> Option<String> {
+        let measurable = 0.0..=range.volts;
+        if !measurable.contains(&self.dry) || !measurable.contains(&self.wet) {
+            return Some(format!("both `dry` and `wet` lie within 0 to {} V, the range", range.volts));
+        }
+        let near = (self.dry - self.wet).abs() < 0.01 * range.volts;
+        near.then(|| "`dry` and `wet` are the volts in air and in water, and must differ".to_owned())
+    }
+
+    /// The moisture between dry (0 %) and wet (100 %), at the ends of which it stays; `None` far outside.
+    fn percent(self, volts: f64) -> Option<f64> {
+        let part = (volts - self.dry) / (self.wet - self.dry);
+        (-OUTSIDE..=1.0 + OUTSIDE).contains(&part).then(|| 100.0 * part.clamp(0.0, 1.0))
+    }
+
+    fn volts(self, percent: f64) -> f64 {
+        self.dry + (self.wet - self.dry) * percent / 100.0
+    }
+}
+
+/// The chip in the simulated world, with this sensor's probe at its input.
+struct Model {
+    config: Config,
+    pointer: u8,
+    setting: u16,
+    result: i16,
+}
+
+impl I2cChip for Model {
+    fn transaction(&mut self, operations: &mut [Operation<'_>], probe: &mut dyn Probe) -> Result<(), HardwareError> {
+        for operation in operations {
+            match operation {
+                Operation::Write([SETTING, high, low]) => {
+                    self.pointer = SETTING;
+                    self.setting = u16::from_be_bytes([*high, *low]);
+                    if self.setting & START != 0 && self.selected() {
+                        self.convert(probe);
+                    }
+                }
+                Operation::Write(bytes) => self.pointer = bytes.first().copied().unwrap_or(self.pointer),
+                Operation::Read(buffer) => {
+                    let value = match self.pointer {
+                        CONVERSION => self.result.cast_unsigned(),
+                        SETTING => self.setting | START,
+                        _ => 0,
+                    };
+                    for (byte, value) in buffer.iter_mut().zip(value.to_be_bytes()) {
+                        *byte = value;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn selected(&self) -> bool {
+        self.setting & 0b111 << 12 == INPUT_0 | u16::from(self.config.input) << 12
+    }
+}
+
+impl Model {
+    fn convert(&mut self, probe: &mut dyn Probe) {
+        let volts = match self.config.moisture {
+            Some(moisture) => moisture.volts(probe.feel(Quantity::Moisture)),
+            None => probe.feel(Quantity::Voltage),
+        };
+        let pga = self.setting >> 9 & 0b111;
+        let full = RANGES.iter().find(|range| range.bits == pga).map_or(0.256, |range| range.volts);
+        self.result = (volts / full * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    fn config(input: u8, moisture: Option<Moisture>) -> Config {
+        Config { bus: 1, address: 0x48, input, range: RANGES[1], moisture }
+    }
+
+    const PROBE: Moisture = Moisture { dry: 2.8, wet: 1.1 };
+
+    /// A chip whose setting and result are what they are told to be, and what was written to it.
+    struct Told {
+        settings: Vec<u16>,
+        result: u16,
+        written: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    }
+
+    impl I2cChip for Told {
+        fn transaction(&mut self, operations: &mut [Operation<'_>], _: &mut dyn Probe) -> Result<(), HardwareError> {
+            match operations {
+                [Operation::Write(bytes)] => self.written.lock().unwrap().extend_from_slice(bytes),
+                [Operation::Write([SETTING]), Operation::Read(buffer)] => {
+                    let next = if self.settings.len() > 1 { self.settings.remove(0) } else { self.settings[0] };
+                    buffer.copy_from_slice(&next.to_be_bytes());
+                }
+                [Operation::Write([CONVERSION]), Operation::Read(buffer)] => {
+                    buffer.copy_from_slice(&self.result.to_be_bytes());
+                }
+                other => panic!("{other:?}"),
+            }
+            Ok(())
+        }
+    }
+
+    fn convert(settings: &[u16], result: u16) -> (Result<f64, DriverError>, Vec<u8>) {
+        let hardware = testing::world();
+        let written = std::sync::Arc::default();
+        let model = Told { settings: settings.to_vec(), result, written: std::sync::Arc::clone(&written) };
+        hardware.plug(Chip::I2c { bus: 1, address: 0x48, model: Box::new(model) }, "soil");
+        let value = config(2, None).open(&hardware).and_then(|mut driver| driver.read()).map(|values| values[0]);
+        let written = written.lock().unwrap().clone();
+        (value, written)
+    }
+
+    #[test]
+    fn it_speaks_the_datasheets_bytes() {
+        // Begin, input 2 against ground, ±4.096 V, single-shot, 128 a second, no comparator; once to open, once to read.
+        let idle = 0xe383;
+        for (result, volts) in
+            [(0x7fff, 4.096 * 32767.0 / 32768.0), (0x0001, 0.000_125), (0xffff, -0.000_125), (0, 0.0)]
+        {
+            let (value, written) = convert(&[idle], result);
+            assert_eq!(written, [0x01, 0xe3, 0x83, 0x01, 0xe3, 0x83]);
+            assert!((value.unwrap() - volts).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn it_waits_for_a_conversion_but_not_for_ever() {
+        let (idle, busy) = (0xe383, 0x6383);
+        assert!(convert(&[busy, busy, idle], 0x4000).0.is_ok());
+        let error = convert(&[busy], 0x4000).0.unwrap_err().to_string();
+        assert!(error.contains("does not finish"), "{error}");
+    }
+
+    #[test]
+    fn another_chip_at_the_address_is_noticed() {
+        for setting in [0x8583, 0xffff, 0x0000] {
+            assert!(matches!(convert(&[setting], 0x4000).0, Err(DriverError::WrongChip { .. })), "{setting:#06x}");
+        }
+    }
+
+    #[test]
+    fn sensors_that_share_a_chip_get_their_own_inputs() {
+        let hardware = testing::with(
+            r#"
+            [plants.left]
+            kind = "soil"
+            moisture = 20
+            [plants.right]
+            kind = "soil"
+            moisture = 70
+            [probes]
+            a = "left"
+            b = "right"
+            "#,
+        );
+        let (a, b) = (config(0, Some(PROBE)), config(3, Some(Moisture { dry: 0.5, wet: 3.0 })));
+        hardware.plug(a.chip().unwrap(), "a");
+        hardware.plug(b.chip().unwrap(), "b");
+        let (mut a, mut b) = (a.open(&hardware).unwrap(), b.open(&hardware).unwrap());
+        for _ in 0..3 {
+            assert!((a.read().unwrap()[1] - 20.0).abs() < 0.1);
+            assert!((b.read().unwrap()[1] - 70.0).abs() < 0.1);
+        }
+    }
+
+    #[test]
+    fn moisture_stays_within_its_scale_and_is_none_far_outside() {
+        let cases = [
+            (2.8, Some(0.0)),
+            (1.1, Some(100.0)),
+            (1.95, Some(50.0)),
+            (3.0, Some(0.0)),
+            (0.9, Some(100.0)),
+            (0.0, None),
+            (4.0, None),
+        ];
+        for (volts, percent) in cases {
+            let got = PROBE.percent(volts);
+            assert_eq!(got.map(|got| (got * 1e6).round() / 1e6), percent, "{volts} V");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_would_do() {
+        for (toml, expected) in [
+            ("", "add `input"),
+            ("input = 4", "0 to 3"),
+            ("input = 0\naddress = 0x50", "0x4b"),
+            ("input = 0\nrange = \"5V\"", "\"4.096V\""),
+            ("input = 0\nmoisture = { dry = 2.0, wet = 2.0 }", "must differ"),
+            ("input = 0\nmoisture = { dry = 5.0, wet = 2.0 }", "4.096 V"),
+            ("input = 0\nmoisture = { dry = 2.0 }", "wet"),
+        ] {
+            let found = testing::mistakes(&ENTRY, toml);
+            assert!(found.len() == 1 && found[0].hint.contains(expected), "{toml}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The keys that every `[sensors.NAME]` table has: `driver` and `every`. The rest is the driver's.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, DRIVERS, SensorConfig};
+use crate::config::{Devices, Section, Sensor};
+use crate::model::SensorId;
+
+const USUAL: Duration = Duration::from_secs(10);
+const RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
+
+impl Config {
+    /// Reads a table and tells the others what it has. Reports what is wrong, and gives `None` then.
+    pub fn read(name: &str, section: Section<'_>, devices: &mut Devices<'_>) -> Option<Self> {
+        let id = section.name(name, SensorId::new);
+        let every = if section.has("every") { section.duration("every", RANGE) } else { Some(USUAL) };
+        let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).collect();
+        let driver = section.word("driver", &names).and_then(|name| DRIVERS.iter().find(|entry| entry.name == name));
+        let device: Option<Arc<dyn SensorConfig>> = driver.and_then(|entry| (entry.read)(&section)).map(Arc::from);
+        let channels = device.as_ref().map(|device| device.channels().iter().map(|channel| channel.name).collect());
+        devices.add_sensor(name, Sensor { channels, every });
+        devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
+        // Which keys an unknown driver has, nobody knows.
+        if let Some(driver) = driver {
+            section.finish_for(driver.name);
+        }
+        Some(Self { id: id?, driver: driver?.name, every: every?, device: device? })
+    }
+}

@@ -1,0 +1,120 @@
+//! Sensors: one actor for all of them, one file for each chip.
+//!
+//! To add a chip, write its file in the order of `ds18b20.rs` and name it in [`DRIVERS`].
+
+pub mod actor;
+mod ads1115;
+mod bme280;
+mod config;
+mod ds18b20;
+#[cfg(test)]
+mod testing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Section;
+use crate::hardware::simulated::Chip;
+use crate::hardware::{Hardware, HardwareError};
+use crate::model::{Claim, Quantity, SensorId};
+
+/// Every sensor driver there is.
+pub static DRIVERS: &[Entry] = &[ads1115::ENTRY, bme280::ENTRY, ds18b20::ENTRY];
+
+/// A driver's row in the table.
+pub struct Entry {
+    /// `driver = "…"`
+    pub name: &'static str,
+    /// One line for `homeostat drivers` and the documentation.
+    pub summary: &'static str,
+    /// A `[sensors.NAME]` table that works; each is parsed in a test.
+    pub example: &'static str,
+    /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
+    pub read: fn(&Section) -> Option<Box<dyn SensorConfig>>,
+}
+
+/// A `[sensors.NAME]` table, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Its name.
+    pub id: SensorId,
+    /// `driver = "…"`
+    pub driver: &'static str,
+    /// How often it is read.
+    pub every: Duration,
+    /// The driver's own part.
+    pub device: Arc<dyn SensorConfig>,
+}
+
+/// One measured quantity of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// The part after the dot in `air.temperature`.
+    pub name: &'static str,
+    /// What it measures, and so its unit.
+    pub quantity: Quantity,
+}
+
+/// A driver's configuration, checked. Opening it again after a failure always begins from here.
+pub trait SensorConfig: fmt::Debug + Send + Sync {
+    /// What one read gives, in this order.
+    fn channels(&self) -> &[Channel];
+
+    /// What the device occupies.
+    fn claims(&self) -> Vec<Claim>;
+
+    /// The lane it is read through: `i2c-1`, `w1`.
+    fn lane(&self) -> String;
+
+    /// How long one read or open may take before the device counts as hung.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Finds the device and makes it ready. Runs in the lane, and may block.
+    fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError>;
+
+    /// The chip as the simulated world has it, speaking the real chip's registers; `None` if there is none yet.
+    fn chip(&self) -> Option<Chip> {
+        None
+    }
+}
+
+/// An opened device.
+pub trait Driver: Send {
+    /// One value for each channel, in the order of [`SensorConfig::channels`]. Runs in the lane, and may block.
+    fn read(&mut self) -> Result<Vec<f64>, DriverError>;
+}
+
+/// Why a device gave no values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    /// The bus did not carry it.
+    #[error(transparent)]
+    Hardware(#[from] HardwareError),
+    /// Something answered, but it is not this chip.
+    #[error("{device} is not there: {found}")]
+    WrongChip {
+        /// The chip and where it should be.
+        device: String,
+        /// What answered instead, and what to do.
+        found: String,
+    },
+    /// The bytes arrived damaged.
+    #[error("{device} sent damaged data: {what}")]
+    Corrupt {
+        /// The chip and where it is.
+        device: String,
+        /// Which check failed.
+        what: String,
+    },
+    /// The chip itself says that it has no value.
+    #[error("{device} has no value: {what}")]
+    NoValue {
+        /// The chip and where it is.
+        device: String,
+        /// Why, and what to do.
+        what: String,
+    },
+}

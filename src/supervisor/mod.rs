@@ -1,0 +1,375 @@
+//! The root actor: begins every child in order, begins it anew when it ends unasked, and stops all in order.
+//!
+//! Order of the start: outputs reach their safe levels before anything else moves; then store and MQTT, sensors,
+//! controllers. Order of the stop: controllers, outputs to safe, sensors; then MQTT and the store, which drain what is left.
+
+mod child;
+mod policy;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+pub use self::child::{Body, Exit, Orders, actor, task};
+pub use self::policy::Policy;
+
+use self::child::Life;
+use self::policy::{History, Verdict};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::hardware::bank::Bank;
+use crate::lifeline::Lifeline;
+use crate::message::{Alarm, Event, SensorState};
+use crate::model::{Monotonic, SensorId};
+
+/// What a child is for. It decides when it is begun and stopped, and what its failing means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Commands a pin.
+    Output,
+    /// Keeps the readings. Failing too often ends the process.
+    Store,
+    /// Tells the world.
+    Mqtt,
+    /// Reads a device.
+    Sensor(SensorId),
+    /// Closes a loop.
+    Controller,
+}
+
+impl Role {
+    fn phase(&self) -> Phase {
+        match self {
+            Self::Output => Phase::Outputs,
+            Self::Store | Self::Mqtt => Phase::Services,
+            Self::Sensor(_) => Phase::Sensors,
+            Self::Controller => Phase::Controllers,
+        }
+    }
+
+    /// Whether the watchdog is fed only while this one answers.
+    fn is_critical(&self) -> bool {
+        matches!(self, Self::Output | Self::Controller | Self::Store)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Outputs,
+    Services,
+    Sensors,
+    Controllers,
+}
+
+/// Each phase of the start, and for how long the next one waits until it is ready.
+const START: &[(Phase, Duration)] = &[
+    (Phase::Outputs, Duration::from_secs(2)),
+    (Phase::Services, Duration::ZERO),
+    (Phase::Sensors, Duration::ZERO),
+    (Phase::Controllers, Duration::from_millis(500)),
+];
+
+/// Each phase of the stop, and after how long whoever is left is ended.
+const STOP: &[(Phase, Duration)] = &[
+    (Phase::Controllers, Duration::from_millis(100)),
+    (Phase::Outputs, Duration::from_millis(300)),
+    (Phase::Sensors, Duration::from_millis(100)),
+    (Phase::Services, Duration::from_millis(1000)),
+];
+
+/// How often the root looks after what nobody else does.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How often it asks the critical children whether they are there …
+const PING: Duration = Duration::from_secs(5);
+
+/// … and how old their last sign of life may be.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Where the daemon stands, for whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Children are being begun.
+    Starting,
+    /// All are begun.
+    Running,
+    /// Stopped as it was asked to.
+    Stopped,
+    /// Stopped because it could not go on: why.
+    Failed(String),
+}
+
+/// A child to be looked after.
+pub struct Child {
+    /// `sensors.air`
+    pub name: Arc<str>,
+    /// What it is for.
+    pub role: Role,
+    /// What it does.
+    pub body: Body,
+    /// On which thread.
+    pub arbiter: ArbiterHandle,
+}
+
+struct Ward {
+    child: Child,
+    history: History,
+    life: Option<Life>,
+    began: Monotonic,
+    /// What was last said about its exits, so that it is not said again every minute.
+    said: Option<Exit>,
+}
+
+/// The root actor.
+pub struct Root {
+    clock: Clock,
+    bus: Bus,
+    bank: Arc<Bank>,
+    wards: Vec<Ward>,
+    stage: watch::Sender<Stage>,
+    jitter: fastrand::Rng,
+    stopping: bool,
+    failed: Option<String>,
+    pinged: Monotonic,
+    dropped: u64,
+    alive: Box<dyn Fn()>,
+}
+
+/// To the root: stop everything in order.
+pub struct StopAll;
+
+impl Message for StopAll {
+    type Result = ();
+}
+
+/// To the root: end this child (`outputs.heater`). It is then begun anew as after any other end.
+pub struct Restart(pub Arc<str>);
+
+impl Message for Restart {
+    type Result = ();
+}
+
+impl Root {
+    /// A root that begins its children when it is started. `seed` is for the jitter of restarts; `alive` is called while
+    /// every critical child shows that it lives.
+    pub fn new(
+        clock: Clock,
+        bus: Bus,
+        bank: Arc<Bank>,
+        children: Vec<Child>,
+        seed: u64,
+        alive: impl Fn() + 'static,
+    ) -> Self {
+        let ward = |child| Ward {
+            child,
+            history: History::new(Policy::default()),
+            life: None,
+            began: clock.now(),
+            said: None,
+        };
+        Self {
+            clock,
+            bus,
+            bank,
+            wards: children.into_iter().map(ward).collect(),
+            stage: watch::Sender::new(Stage::Starting),
+            jitter: fastrand::Rng::with_seed(seed),
+            stopping: false,
+            failed: None,
+            pinged: clock.now(),
+            dropped: 0,
+            alive: Box::new(alive),
+        }
+    }
+
+    /// Tells where the daemon stands, now and later.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    fn start(&mut self, phases: &'static [(Phase, Duration)], ctx: &mut Context<Self>) {
+        if self.stopping {
+            return;
+        }
+        let Some((&(phase, patience), rest)) = phases.split_first() else {
+            self.stage.send_replace(Stage::Running);
+            return;
+        };
+        let begun: Vec<Lifeline> = self.of(phase).into_iter().map(|index| self.begin(index, ctx)).collect();
+        let ready = async move { timeout(patience, join_all(begun.iter().map(Lifeline::until_ready))).await.is_ok() };
+        ctx.spawn(ready.into_actor(self).map(move |_, root, ctx| root.start(rest, ctx)));
+    }
+
+    fn of(&self, phase: Phase) -> Vec<usize> {
+        (0..self.wards.len()).filter(|&index| self.wards[index].child.role.phase() == phase).collect()
+    }
+
+    fn begin(&mut self, index: usize, ctx: &mut Context<Self>) -> Lifeline {
+        let lifeline = Lifeline::new(self.clock);
+        let ward = &mut self.wards[index];
+        let life = Life::begin(&ward.child.body, &ward.child.arbiter, lifeline.clone());
+        let ended = life.ended();
+        ward.life = Some(life);
+        ward.began = self.clock.now();
+        ctx.spawn(ended.into_actor(self).map(move |exit, root, ctx| root.exited(index, exit, ctx)));
+        lifeline
+    }
+
+    fn exited(&mut self, index: usize, exit: Exit, ctx: &mut Context<Self>) {
+        let (now, jitter) = (self.clock.now(), self.jitter.f64());
+        let ward = &mut self.wards[index];
+        ward.life = None;
+        if let Role::Sensor(sensor) = &ward.child.role {
+            self.bus.sensor(SensorState { sensor: sensor.clone(), online: false });
+        }
+        if self.stopping {
+            return;
+        }
+        let name = ward.child.name.clone();
+        let Verdict { after, degraded_now } = ward.history.exited(ward.began, now, jitter);
+        if ward.said.as_ref() != Some(&exit) {
+            tracing::warn!("{name}: {exit}; begun anew in {:.1} s, and again until it holds", after.as_secs_f64());
+        }
+        if degraded_now {
+            self.escalate(index, &exit, ctx);
+        }
+        self.wards[index].said = Some(exit);
+        ctx.run_later(after, move |root, ctx| {
+            if !root.stopping {
+                root.begin(index, ctx);
+            }
+        });
+    }
+
+    /// A child fails too often. Most are kept trying; without the store there is no going on.
+    fn escalate(&mut self, index: usize, exit: &Exit, ctx: &mut Context<Self>) {
+        let ward = &self.wards[index];
+        let text = format!("{} fails again and again: {exit}", ward.child.name);
+        tracing::error!("{text}");
+        let alarm = Alarm { name: ward.child.name.clone(), text: Some(text.clone().into()), since: self.clock.wall() };
+        self.bus.tell(Event::Alarm(alarm));
+        if ward.child.role == Role::Store {
+            self.failed = Some(text);
+            ctx.notify(StopAll);
+        }
+    }
+
+    /// What nobody else does: levels that nobody holds any more, children that are well again, pings.
+    fn round(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        for ward in &mut self.wards {
+            if ward.life.is_some() && ward.history.recovered(ward.began, now) {
+                tracing::info!("{} is well again", ward.child.name);
+                ward.said = None;
+                let alarm = Alarm { name: ward.child.name.clone(), text: None, since: self.clock.wall() };
+                self.bus.tell(Event::Alarm(alarm));
+            }
+        }
+        let dropped = self.bus.dropped();
+        if dropped > std::mem::replace(&mut self.dropped, dropped) {
+            tracing::warn!("{dropped} messages were dropped since the start, because somebody's queue was full");
+        }
+        if now.since(self.pinged) >= PING {
+            self.pinged = now;
+            self.ask_for_life(now);
+        }
+        let bank = self.bank.clone();
+        let release = async move { bank.release(now).await };
+        ctx.spawn(release.into_actor(self).map(|released, _, _| {
+            for (who, result) in released {
+                match result {
+                    Ok(()) => tracing::error!("{who} was not held by anybody any more; it is at its safe level now"),
+                    Err(error) => tracing::debug!("{who} cannot be made safe: {error}"),
+                }
+            }
+        }));
+    }
+
+    /// Feeds the watchdog if every critical child has lately shown that it lives, and asks all again.
+    fn ask_for_life(&self, now: Monotonic) {
+        let critical = self.wards.iter().filter(|ward| ward.child.role.is_critical());
+        let lives: Vec<(&Ward, &Life)> = critical.filter_map(|ward| Some((ward, ward.life.as_ref()?))).collect();
+        match lives.iter().find(|(_, life)| now.since(life.lifeline.last_beat()) > SILENCE) {
+            Some((silent, _)) => tracing::error!("{} does not answer: the watchdog is not fed", silent.child.name),
+            None => (self.alive)(),
+        }
+        for (_, life) in lives {
+            life.ping();
+        }
+    }
+
+    fn stop(&mut self, phases: &'static [(Phase, Duration)], ctx: &mut Context<Self>) {
+        let Some((&(phase, patience), rest)) = phases.split_first() else {
+            let end = self.failed.take().map_or(Stage::Stopped, Stage::Failed);
+            self.stage.send_replace(end);
+            return ctx.stop();
+        };
+        let lives: Vec<(Arc<str>, Life)> = self
+            .of(phase)
+            .into_iter()
+            .filter_map(|index| Some((self.wards[index].child.name.clone(), self.wards[index].life.take()?)))
+            .collect();
+        let bank = (phase == Phase::Outputs).then(|| self.bank.clone());
+        let work = async move {
+            join_all(lives.iter().map(|(name, life)| end(name, life, patience))).await;
+            match bank {
+                Some(bank) => bank.seal().await,
+                None => Vec::new(),
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(move |unsafe_outputs, root, ctx| {
+            for (who, error) in unsafe_outputs {
+                root.failed = Some(format!("{who} could not be made safe: {error}"));
+                tracing::error!("{who} could not be made safe: {error}");
+            }
+            root.stop(rest, ctx);
+        }));
+    }
+}
+
+/// Stops one child in good order, or ends it.
+async fn end(name: &str, life: &Life, patience: Duration) {
+    life.stop();
+    if timeout(patience, life.ended()).await.is_err() {
+        tracing::warn!("{name} did not stop within {} ms and is ended", patience.as_millis());
+        life.kill();
+    }
+}
+
+impl Actor for Root {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // What stands at the broker is of an earlier process.
+        for ward in &self.wards {
+            self.bus.tell(Event::Alarm(Alarm { name: ward.child.name.clone(), text: None, since: self.clock.wall() }));
+        }
+        ctx.run_interval(ROUND, Self::round);
+        self.start(START, ctx);
+    }
+}
+
+impl Handler<StopAll> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAll, ctx: &mut Self::Context) {
+        if !std::mem::replace(&mut self.stopping, true) {
+            self.stop(STOP, ctx);
+        }
+    }
+}
+
+impl Handler<Restart> for Root {
+    type Result = ();
+
+    fn handle(&mut self, Restart(name): Restart, _: &mut Self::Context) {
+        let life = self.wards.iter().find(|ward| ward.child.name == name).and_then(|ward| ward.life.as_ref());
+        if let Some(life) = life {
+            life.kill();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The program as a shell sees it: what it prints, where, and how it exits.
+
+#![allow(clippy::unwrap_used, reason = "a program that cannot be run fails the test")]
+
+use std::process::{Command, Output};
+
+fn homeostat(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_homeostat")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn check_is_silent_when_all_is_well() {
+    let output = homeostat(&["check", concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml")]);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout), text(&output.stderr)),
+        (Some(0), String::new(), String::new())
+    );
+}
+
+#[test]
+fn check_prints_the_mistakes_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wrong.toml");
+    std::fs::write(&file, "[node]\nname = \"a\"\n").unwrap();
+    let file = file.to_str().unwrap();
+
+    let output = homeostat(&["check", file]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()));
+    assert!(text(&output.stdout).starts_with("error: [node] needs `hardware`\n"), "{output:?}");
+
+    let output = homeostat(&["check", file, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let mistake: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&mistake["file"], &mistake["line"]), (&file.into(), &1.into()));
+
+    let output = homeostat(&["run", file]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    assert!(text(&output.stderr).starts_with("error: [node] needs `hardware`\n"), "{output:?}");
+}
+
+#[test]
+fn a_missing_file_is_a_wrong_configuration() {
+    let output = homeostat(&["check", "/nowhere/greenhouse.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "error: cannot read /nowhere/greenhouse.toml: No such file or directory; give the path of a configuration file\n";
+    assert_eq!(text(&output.stdout), expected);
+}
+
+#[test]
+fn usage_has_its_own_exit_code() {
+    assert_eq!(homeostat(&["chekc"]).status.code(), Some(2));
+    assert_eq!(homeostat(&[]).status.code(), Some(2));
+    let version = homeostat(&["--version"]);
+    assert_eq!(
+        (version.status.code(), text(&version.stdout)),
+        (Some(0), format!("homeostat {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}

@@ -1,0 +1,362 @@
+//! The MQTT client against real brokers: the embedded one, and Mosquitto where it is installed.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
+
+#[path = "common/broker.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod broker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use broker::{DEADLINE, Mosquitto, Received, Subscriber, free_port};
+use homeostat::bus::{Bus, Tap};
+use homeostat::clock::Clock;
+use homeostat::message::{Alarm, Event, OutputState, SensorState};
+use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
+use homeostat::mqtt::{self, Broker, Config, Mqtt};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const STATUS: &str = "homeostat/greenhouse/status";
+const AIR: &str = "homeostat/greenhouse/air/temperature";
+
+/// A bus and the MQTT task on it.
+struct Node {
+    bus: Bus,
+    mqtt: Mqtt,
+    tap: Arc<Tap>,
+    task: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    beats: Arc<AtomicU32>,
+}
+
+impl Node {
+    fn start(port: u16) -> Self {
+        Self::start_with(config(port))
+    }
+
+    fn start_with(config: Config) -> Self {
+        let bus = Bus::new(Clock::system(), 0);
+        let tap = Arc::new(bus.tap(10_000, 1));
+        let mqtt = Mqtt::new(config, "greenhouse");
+        let mut node = Self { bus, mqtt, tap, task: None, beats: Arc::default() };
+        node.run();
+        node
+    }
+
+    fn run(&mut self) {
+        let (mqtt, tap, beats) = (self.mqtt.clone(), self.tap.clone(), self.beats.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            let beat = || {
+                beats.fetch_add(1, Ordering::Relaxed);
+            };
+            mqtt::run(&mqtt, &tap, stop, beat).await.unwrap();
+        });
+        self.task = Some((stop, task));
+    }
+
+    async fn stop(&mut self) {
+        let (stop, task) = self.task.take().unwrap();
+        stop.send(()).unwrap();
+        within(task).await.unwrap();
+    }
+
+    /// As if the process had been killed: the connection breaks without a word.
+    async fn crash(&mut self) {
+        let (_stop, task) = self.task.take().unwrap();
+        task.abort();
+        assert!(within(task).await.unwrap_err().is_cancelled());
+    }
+
+    async fn connected(&self, connected: bool) {
+        within(async {
+            while self.mqtt.is_connected() != connected {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    fn publish(&self, value: f64) -> u64 {
+        let channel = ChannelId::parse("air.temperature").unwrap();
+        self.bus.publish(&channel, Quantity::Temperature, Sample::Good(value))
+    }
+
+    fn tell_everything(&self) {
+        let since = Timestamp::from_millis(1_795_250_000_250);
+        self.bus.tell(Event::Sensor(SensorState { sensor: SensorId::new("air").unwrap(), online: true }));
+        self.bus.tell(Event::Alarm(Alarm { name: "sensors.soil".into(), text: Some("unplugged".into()), since }));
+        self.bus.tell(Event::Output(OutputState {
+            output: OutputId::new("heater").unwrap(),
+            level: Level::clamped(0.4),
+            on: true,
+            by: Some(Owner::new("controllers.warmth")),
+            why: "controllers.warmth asks for 40 %".into(),
+            confirmed: true,
+            since,
+        }));
+        self.publish(21.5);
+    }
+}
+
+fn config(port: u16) -> Config {
+    Config { broker: Broker::Remote { host: "127.0.0.1".into(), port }, username: None, password_file: None }
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.expect("it takes too long")
+}
+
+fn of(topic: &str) -> impl Fn(&Received) -> bool {
+    move |message| message.topic == topic
+}
+
+/// What a newcomer to the broker finds there.
+async fn newcomer_finds_everything(port: u16) {
+    let mut newcomer = Subscriber::new(port, "homeostat/#").await;
+    newcomer.until_latest(STATUS, "online").await;
+    newcomer.until_latest("homeostat/greenhouse/air/status", "online").await;
+    let alarm = newcomer.until(of("homeostat/greenhouse/alarm/sensors.soil")).await;
+    assert_eq!(alarm.json()["text"], "unplugged");
+    let heater = newcomer.until(of("homeostat/greenhouse/heater")).await;
+    assert_eq!((&heater.json()["level"], &heater.json()["by"]), (&0.4.into(), &"controllers.warmth".into()));
+    let air = newcomer.until(of(AIR)).await;
+    assert_eq!((&air.json()["value"], &air.json()["unit"]), (&21.5.into(), &"°C".into()));
+}
+
+/// What every broker must show, whichever it is.
+async fn a_day_at_the_broker(port: u16) {
+    let mut watcher = Subscriber::new(port, "homeostat/#").await;
+    let mut node = Node::start(port);
+    watcher.until_latest(STATUS, "online").await;
+
+    // Readings arrive in order, with their own numbers.
+    for value in 0..50 {
+        let seq = node.publish(f64::from(value));
+        let message = watcher.until(|message| message.topic == AIR && message.json()["seq"] == seq).await;
+        assert_eq!(message.json()["value"], f64::from(value));
+        assert_eq!(message.json()["quality"], "good");
+    }
+    let seqs: Vec<u64> =
+        watcher.seen.iter().filter(|seen| seen.topic == AIR).map(|seen| seen.json()["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=50).collect::<Vec<u64>>());
+
+    node.tell_everything();
+    watcher.until(of("homeostat/greenhouse/heater")).await;
+    watcher.until(|message| message.topic == AIR && message.json()["value"] == 21.5).await;
+    newcomer_finds_everything(port).await;
+
+    // An alarm that has gone leaves nothing behind.
+    let since = Timestamp::from_millis(0);
+    node.bus.tell(Event::Alarm(Alarm { name: "sensors.soil".into(), text: None, since }));
+    watcher.until_latest("homeostat/greenhouse/alarm/sensors.soil", "").await;
+
+    // A crash is seen by the will, and repaired by the next start.
+    node.crash().await;
+    watcher.until_latest(STATUS, "offline").await;
+    node.run();
+    watcher.until_latest(STATUS, "online").await;
+
+    // A stop says everything first, then goodbye; also what came in its very last moment.
+    for round in 0..10 {
+        watcher.until_latest(STATUS, "online").await;
+        let last = node.publish(f64::from(round));
+        node.stop().await;
+        watcher.until_latest(STATUS, "offline").await;
+        let position = |fits: &dyn Fn(&Received) -> bool| watcher.seen.iter().rposition(fits);
+        let reading = position(&|seen| seen.topic == AIR && seen.json()["seq"] == last);
+        assert!(reading.is_some() && reading < position(&|seen| seen.topic == STATUS), "{:#?}", watcher.seen);
+        if round < 9 {
+            node.run();
+        }
+    }
+    let mut newcomer = Subscriber::new(port, "homeostat/greenhouse/#").await;
+    newcomer.until_latest(STATUS, "offline").await;
+    newcomer.until(of(AIR)).await;
+    assert!(newcomer.seen.iter().all(|seen| !seen.topic.contains("alarm") && seen.retained), "{:#?}", newcomer.seen);
+}
+
+#[cfg(feature = "embedded-broker")]
+fn embedded() -> u16 {
+    let port = free_port();
+    mqtt::broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
+    port
+}
+
+#[cfg(feature = "embedded-broker")]
+#[tokio::test]
+async fn a_day_at_the_embedded_broker() {
+    a_day_at_the_broker(embedded()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn a_day_at_mosquitto() {
+    let broker = Mosquitto::start().await;
+    a_day_at_the_broker(broker.port).await;
+}
+
+#[cfg(feature = "embedded-broker")]
+#[tokio::test]
+async fn more_topics_than_may_be_on_their_way_at_once_all_arrive() {
+    let port = embedded();
+    let mut watcher = Subscriber::new(port, "homeostat/#").await;
+    let node = Node::start(port);
+    let topics = 1_500;
+    for n in 0..topics {
+        let channel = ChannelId::parse(&format!("s{n}.value")).unwrap();
+        node.bus.publish(&channel, Quantity::Voltage, Sample::Good(1.0));
+    }
+    watcher.until(|message| message.topic == format!("homeostat/greenhouse/s{}/value", topics - 1)).await;
+    let seqs: Vec<u64> = watcher
+        .seen
+        .iter()
+        .filter(|seen| seen.topic != STATUS)
+        .map(|seen| seen.json()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, (1..=topics).collect::<Vec<u64>>());
+}
+
+#[cfg(feature = "embedded-broker")]
+#[tokio::test]
+async fn a_broker_that_comes_later_gets_the_newest_of_everything() {
+    let port = free_port();
+    let log = Log::begin();
+    let node = Node::start(port);
+    log.until("cannot reach a broker at 127.0.0.1").await;
+    for value in 0..100 {
+        node.publish(f64::from(value));
+    }
+    node.tell_everything();
+    mqtt::broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
+    node.connected(true).await;
+    let mut watcher = Subscriber::new(port, AIR).await;
+    let message = watcher.next().await;
+    assert_eq!((&message.json()["value"], &message.json()["seq"]), (&21.5.into(), &101.into()));
+    newcomer_finds_everything(port).await;
+    assert!(node.beats.load(Ordering::Relaxed) > 0);
+}
+
+/// It says welcome and nothing more, while its system goes on taking what we send.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_hangs_is_left_after_a_minute_also_while_we_publish() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let log = Log::begin();
+    let node = Node::start(listener.local_addr().unwrap().port());
+    let (broker, _) = listener.accept().await.unwrap();
+    broker.writable().await.unwrap();
+    broker.try_write(b"\x20\x02\x00\x00").unwrap();
+    node.connected(true).await;
+    let mut seconds = 0;
+    while node.mqtt.is_connected() {
+        assert!(seconds < 70, "still connected");
+        node.publish(f64::from(seconds));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
+    }
+    assert!(seconds >= 60, "left after {seconds} s");
+    log.until("is lost: the broker no longer answers").await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_broker_that_is_not_there() {
+    let mut node = Node::start(free_port());
+    node.publish(1.0);
+    node.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn a_broker_that_forgot_everything_is_told_again() {
+    let broker = Mosquitto::start().await;
+    let port = broker.port;
+    let node = Node::start(port);
+    node.tell_everything();
+    node.connected(true).await;
+    newcomer_finds_everything(port).await;
+
+    drop(broker);
+    node.connected(false).await;
+    let _again = Mosquitto::on(port, "allow_anonymous true").await;
+    newcomer_finds_everything(port).await;
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn a_wrong_password_is_waited_out_and_can_be_put_right() {
+    let broker = Mosquitto::with_user("pi", "right").await;
+    let directory = tempfile::tempdir().unwrap();
+    let password_file = directory.path().join("password");
+    std::fs::write(&password_file, "wrong\n").unwrap();
+    let log = Log::begin();
+    let mut node = Node::start_with(with_login(broker.port, &password_file));
+    log.until("refuses the user \"pi\" with this password: check `username` and `password_file` under [mqtt]").await;
+    assert!(!node.mqtt.is_connected());
+
+    std::fs::write(&password_file, "right\n").unwrap();
+    node.connected(true).await;
+    let mut watcher = Subscriber::with_login(broker.port, "homeostat/#", Some(("pi", "right"))).await;
+    watcher.until_latest(STATUS, "online").await;
+    node.stop().await;
+    assert!(!log.text().contains("wrong") && !log.text().contains("\"right"), "a password was logged");
+}
+
+#[tokio::test]
+async fn a_password_file_that_is_missing_is_named() {
+    let log = Log::begin();
+    let mut node = Node::start_with(with_login(free_port(), &PathBuf::from("/nonexistent/password")));
+    log.until("cannot read the password for the broker from /nonexistent/password").await;
+    node.stop().await;
+}
+
+fn with_login(port: u16, password_file: &std::path::Path) -> Config {
+    Config { username: Some("pi".into()), password_file: Some(password_file.to_owned()), ..config(port) }
+}
+
+/// What is logged on this thread.
+struct Log {
+    text: Arc<std::sync::Mutex<Vec<u8>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    fn begin() -> Self {
+        let text = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Tee(writer.clone())).finish();
+        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    async fn until(&self, part: &str) {
+        let logged = async {
+            while !self.text().contains(part) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let logged = tokio::time::timeout(DEADLINE, logged).await;
+        assert!(logged.is_ok(), "{part:?} was not logged, only:\n{}", self.text());
+    }
+}
+
+struct Tee(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
