@@ -148,7 +148,7 @@ impl Daemon {
 
     /// Waits until the daemon has ended by itself, because it could not go on.
     pub async fn ended(&mut self) -> Stage {
-        let stage = self.until(|stage| !matches!(stage, Stage::Starting | Stage::Running)).await;
+        let stage = self.until(Stage::is_over).await;
         self.make_safe(&stage).await;
         stage
     }
@@ -157,7 +157,7 @@ impl Daemon {
     /// the root has gone or takes longer than `patience`.
     pub async fn stop(mut self, patience: Duration) -> Stage {
         let asked = self.root.try_send(StopAll).is_ok();
-        let ended = self.until(|stage| !matches!(stage, Stage::Starting | Stage::Running));
+        let ended = self.until(Stage::is_over);
         let stage = match timeout(patience, ended).await {
             Ok(stage) if asked => stage,
             _ => Stage::Failed("the root actor does not answer".into()),

@@ -176,8 +176,7 @@ impl Ward {
 
     async fn stop(&mut self) -> Stage {
         self.root.send(StopAll).await.unwrap();
-        let ended = |stage: &Stage| !matches!(stage, Stage::Starting | Stage::Running);
-        self.stage.wait_for(ended).await.unwrap().clone()
+        self.stage.wait_for(Stage::is_over).await.unwrap().clone()
     }
 
     fn alarms(&self) -> Vec<(String, bool)> {

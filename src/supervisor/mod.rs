@@ -103,6 +103,13 @@ pub enum Stage {
     Failed(String),
 }
 
+impl Stage {
+    /// Whether nothing runs any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed(_))
+    }
+}
+
 /// A child to be looked after.
 pub struct Child {
     /// `sensors.air`
@@ -250,23 +257,28 @@ impl Root {
         let ward = &self.wards[index];
         let text = format!("{} fails again and again: {exit}", ward.child.name);
         tracing::error!("{text}");
-        let alarm = Alarm { name: ward.child.name.clone(), text: Some(text.clone().into()), since: self.clock.wall() };
-        self.bus.tell(Event::Alarm(alarm));
+        self.tell_alarm(ward, Some(&text));
         if ward.child.role == Role::Store {
             self.failed = Some(text);
             ctx.notify(StopAll);
         }
     }
 
+    /// A ward's alarm stands with `text`, and has gone without.
+    fn tell_alarm(&self, ward: &Ward, text: Option<&str>) {
+        let (name, text) = (ward.child.name.clone(), text.map(Arc::from));
+        self.bus.tell(Event::Alarm(Alarm { name, text, since: self.clock.wall() }));
+    }
+
     /// What nobody else does: levels that nobody holds any more, children that are well again, pings.
     fn round(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        for ward in &mut self.wards {
+        for index in 0..self.wards.len() {
+            let ward = &mut self.wards[index];
             if ward.life.is_some() && ward.history.recovered(ward.began, now) {
                 tracing::info!("{} is well again", ward.child.name);
                 ward.said = None;
-                let alarm = Alarm { name: ward.child.name.clone(), text: None, since: self.clock.wall() };
-                self.bus.tell(Event::Alarm(alarm));
+                self.tell_alarm(&self.wards[index], None);
             }
         }
         let dropped = self.bus.dropped();
@@ -346,7 +358,7 @@ impl Actor for Root {
     fn started(&mut self, ctx: &mut Self::Context) {
         // What stands at the broker is of an earlier process.
         for ward in &self.wards {
-            self.bus.tell(Event::Alarm(Alarm { name: ward.child.name.clone(), text: None, since: self.clock.wall() }));
+            self.tell_alarm(ward, None);
         }
         ctx.run_interval(ROUND, Self::round);
         self.start(START, ctx);
