@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::Recipient;
 use tokio::sync::Notify;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::message::{Adjust, Event, NewReading, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
+use crate::panics::locked;
 
 /// A handle on the bus; all clones are the same bus.
 #[derive(Clone)]
@@ -182,7 +183,7 @@ impl Bus {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing in here is left half done by a panic: each step is one insertion.
-        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.table)
     }
 }
 
@@ -197,7 +198,7 @@ struct Queue {
 impl Queue {
     /// Whether it fitted without dropping the oldest.
     fn push(&self, event: Event) -> bool {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = locked(&self.events);
         let full = events.len() >= self.capacity;
         if full {
             events.pop_front();
@@ -224,7 +225,7 @@ impl Tap {
 
     /// Moves everything that is there to the end of `into`.
     pub fn drain(&self, into: &mut Vec<Event>) {
-        into.extend(self.queue.events.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+        into.extend(locked(&self.queue.events).drain(..));
     }
 
     /// How many events this queue had no room for, since it began.

@@ -1,12 +1,13 @@
 //! What a child can tell its supervisor while it lives: that it is ready, that it is alive, and why it gave up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::model::Monotonic;
+use crate::panics::locked;
 
 /// One life of one child. The child holds one clone, the supervisor another.
 #[derive(Debug, Clone)]
@@ -67,6 +68,6 @@ impl Lifeline {
     }
 
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.failure)
     }
 }

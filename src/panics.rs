@@ -1,7 +1,8 @@
-//! Panics that must stay where they are: what one said, and how a second one in its midst is avoided.
+//! Panics that must stay where they are: what one said, how a second one in its midst is avoided, and locks that outlive one.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The message of a panic, from its payload.
 pub fn text(payload: &(dyn Any + Send)) -> String {
@@ -24,6 +25,11 @@ pub fn lend<T, R>(mut thing: T, work: impl FnOnce(&mut T) -> R) -> (T, R) {
             resume_unwind(payload)
         }
     }
+}
+
+/// Locks what others may have panicked over: only for what each holder leaves whole at every step.
+pub fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

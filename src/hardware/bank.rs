@@ -3,7 +3,7 @@
 //! It is also the last dead man's switch: every level that is not the safe one is held until a given moment only. Whoever
 //! wants it longer says so in time; when nobody does, because the output's own actor is gone, the bank makes it safe.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::HardwareError;
 use super::lane::{Lane, LaneError};
 use crate::model::{Level, Monotonic, OutputId};
-use crate::panics;
+use crate::panics::{self, locked};
 
 /// A write to a pin that takes longer than this hangs.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -147,10 +147,6 @@ fn write_wanted(
         state.confirmed = Some(wanted);
     }
     Ok(())
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every output's hardware.

@@ -16,7 +16,7 @@ use tokio::time::timeout_at;
 
 use crate::clock::Clock;
 use crate::model::Monotonic;
-use crate::panics;
+use crate::panics::{self, locked};
 
 /// More waiting jobs than devices on any bus; beyond it something is wrong.
 const QUEUE: usize = 1024;
@@ -306,10 +306,6 @@ fn perform<T: Send + 'static>(
     };
     let _ = catch_unwind(AssertUnwindSafe(|| drop(reply.send(result))));
     Ended::Done
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 thread_local! {

@@ -3,7 +3,7 @@
 use std::mem::{Discriminant, discriminant};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time;
@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::topics::Topics;
 use super::{Config, MqttError, backoff, payload};
 use crate::bus::Tap;
+use crate::panics::locked;
 
 /// How often the supervisor hears of it when nothing happens.
 pub(super) const BEAT: Duration = Duration::from_secs(5);
@@ -86,7 +87,7 @@ impl Mqtt {
 
     /// Never locked across a wait.
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.shared.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.outbox)
     }
 }
 

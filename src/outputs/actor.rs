@@ -2,7 +2,7 @@
 //!
 //! Guard and pin outlive the actor: one that is begun anew goes on where the last one was, and nothing moves.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -14,6 +14,7 @@ use crate::hardware::bank::{Slot, WriteError};
 use crate::lifeline::Lifeline;
 use crate::message::{Event, OutputState, Ping, Stop};
 use crate::model::{Demand, Level, Monotonic, OutputId};
+use crate::panics::locked;
 
 /// How long the bank holds a level beyond the moment at which this actor means to look again. If that passes, the actor
 /// is gone or far too late, and the bank makes the output safe. Longer than the supervisor waits before the second life.
@@ -140,7 +141,7 @@ impl Output {
     }
 
     fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.with.guard.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.with.guard)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It gives up, and is begun anew by its supervisor, when the device cannot be opened or did not answer three times running.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
 
@@ -73,7 +73,7 @@ impl Sensor {
         let (config, hardware, device) = (self.config.clone(), self.with.hardware.clone(), self.device.clone());
         let work = move || -> Result<(), DriverError> {
             let opened = config.device.open(&*hardware)?;
-            *device.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+            *panics::locked(&device) = Some(opened);
             Ok(())
         };
         self.in_lane(ctx, work, |sensor, opened, ctx| match opened {
@@ -96,7 +96,7 @@ impl Sensor {
         self.reading = true;
         let device = self.device.clone();
         let work = move || -> Result<Vec<f64>, DriverError> {
-            let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut device = panics::locked(&device);
             // While it is being read the driver is not in its place: after a panic it is gone.
             let Some(driver) = device.take() else {
                 return Err(DriverError::NoValue {

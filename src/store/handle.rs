@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tracing::{error, info, warn};
 
@@ -13,6 +13,7 @@ use super::writer::Writer;
 use crate::bus::Tap;
 use crate::message::Event;
 use crate::model::{ChannelId, Reading};
+use crate::panics::locked;
 
 /// How many readings wait for a disk that fails: some 15 MB, or 2.8 hours of ten readings a second.
 const MOST_PENDING: usize = 100_000;
@@ -153,12 +154,12 @@ impl Store {
     }
 
     fn pending(&self) -> MutexGuard<'_, VecDeque<Reading>> {
-        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.pending)
     }
 
     fn writer(&self) -> MutexGuard<'_, Slot> {
         // A panic has taken the writer out of its slot, so the next one opens the file afresh.
-        self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.writer)
     }
 }
 

@@ -16,7 +16,7 @@ mod world;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use embedded_hal::i2c::Operation;
 
@@ -29,6 +29,7 @@ use self::world::World;
 use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm};
 use crate::clock::Clock;
 use crate::model::{Claim, Level, Monotonic, OutputId, Quantity};
+use crate::panics::locked;
 
 /// So many changes of a pin are remembered, the latest.
 const CHANGES: usize = 100_000;
@@ -132,7 +133,7 @@ impl Simulated {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared)
     }
 
     fn strike(&self, deed: Deed, target: &Claim) -> Result<bool, HardwareError> {
