@@ -8,6 +8,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::alarms::Alarms;
 use crate::bus::{Bus, Tap};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -57,6 +58,7 @@ pub struct Daemon {
     root: Addr<Root>,
     stage: watch::Receiver<Stage>,
     bus: Bus,
+    alarms: Alarms,
     bank: Arc<Bank>,
     store: Store,
 }
@@ -105,29 +107,35 @@ impl Daemon {
         }
         let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
         let bus = Bus::new(host.clock, last_seq);
+        let alarms = Alarms::new(host.clock, bus.clone());
 
         let mut children = vec![store_child(&config.store, &store, bus.tap(STORE_QUEUE, STORE_QUEUE / 2), &host)];
         if let Some(mqtt) = config.mqtt {
             children.push(mqtt_child(mqtt, &config.node.name, bus.tap(MQTT_QUEUE, 1), &host));
         }
         for (slot, output) in outputs {
-            children.push(output_child(output, slot, &bus, &host));
+            children.push(output_child(output, slot, &bus, &alarms, &host));
         }
         for sensor in config.sensors {
-            children.push(sensor_child(sensor, &bus, &lanes, &host));
+            children.push(sensor_child(sensor, &bus, &alarms, &lanes, &host));
         }
         for controller in config.controllers {
-            children.push(controller_child(controller, &bus, &host));
+            children.push(controller_child(controller, &bus, &alarms, &host));
         }
         let bank = Arc::new(bank);
-        let root = Root::new(host.clock, bus.clone(), bank.clone(), children, host.seed, alive);
+        let root = Root::new(host.clock, bus.clone(), alarms.clone(), bank.clone(), children, host.seed, alive);
         let stage = root.stage();
-        Ok(Self { root: root.start(), stage, bus, bank, store })
+        Ok(Self { root: root.start(), stage, bus, alarms, bank, store })
     }
 
     /// The event bus.
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// What a person should know of.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// The database.
@@ -220,20 +228,22 @@ fn bank_slot(config: &outputs::Config, lanes: &Lanes, bank: &mut Bank, host: &Ho
     bank.add(&config.id, lane, config.limits.initial(), open)
 }
 
-fn output_child(config: outputs::Config, slot: Arc<Slot>, bus: &Bus, host: &Host) -> Child {
+fn output_child(config: outputs::Config, slot: Arc<Slot>, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
     let outputs::Config { id, limits, .. } = config;
     let guard = Arc::new(Mutex::new(Guard::new(limits, host.clock.now())));
-    let with = outputs::actor::Surroundings { clock: host.clock, bus: bus.clone(), slot, guard };
+    let with =
+        outputs::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone(), slot, guard };
     let name = format!("outputs.{id}").into();
     let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));
     Child { name, role: Role::Output, body, arbiter: host.control.clone() }
 }
 
-fn sensor_child(config: sensors::Config, bus: &Bus, lanes: &Lanes, host: &Host) -> Child {
+fn sensor_child(config: sensors::Config, bus: &Bus, alarms: &Alarms, lanes: &Lanes, host: &Host) -> Child {
     let config = Arc::new(config);
     let with = sensors::actor::Surroundings {
         clock: host.clock,
         bus: bus.clone(),
+        alarms: alarms.clone(),
         hardware: host.hardware.clone(),
         lane: lanes.get(&config.device.lane()),
     };
@@ -242,8 +252,8 @@ fn sensor_child(config: sensors::Config, bus: &Bus, lanes: &Lanes, host: &Host) 
     Child { name, role, body, arbiter: host.control.clone() }
 }
 
-fn controller_child(config: controllers::Config, bus: &Bus, host: &Host) -> Child {
-    let with = controllers::actor::Surroundings { clock: host.clock, bus: bus.clone() };
+fn controller_child(config: controllers::Config, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
+    let with = controllers::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone() };
     let name = format!("controllers.{}", config.id).into();
     let body = actor(move |lifeline| Controller::new(config.clone(), with.clone(), lifeline));
     Child { name, role: Role::Controller, body, arbiter: host.control.clone() }

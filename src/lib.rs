@@ -21,6 +21,7 @@ pub mod model;
 pub mod clock;
 pub mod message;
 pub mod bus;
+pub mod alarms;
 
 // What lives, and who looks after it.
 pub mod lifeline;
@@ -42,5 +43,6 @@ pub mod systemd;
 // What a person touches.
 pub mod config;
 pub mod signal;
+pub mod files;
 pub mod daemon;
 pub mod cli;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::model::{ControllerId, Demand, Level, OutputId, Owner, Reading, SensorId, Timestamp};
+use crate::model::{Because, ControllerId, Demand, Level, OutputId, Owner, Reading, SensorId, Terms, Timestamp};
 
 /// What has happened. Everything that the store, MQTT and people learn of comes as one of these.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub struct OutputState {
     pub by: Option<Owner>,
     /// Why it is as it is: "controllers.warmth asks for 40 %".
     pub why: Arc<str>,
+    /// What the demand that won rests on.
+    pub because: Option<Arc<Because>>,
     /// Whether the last write to the hardware succeeded.
     pub confirmed: bool,
     /// Since when.
@@ -66,17 +68,6 @@ pub struct ControllerState {
     pub output: f64,
 }
 
-/// The parts of a PID's output.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Terms {
-    /// Proportional to the error.
-    pub p: f64,
-    /// To the error's sum over time.
-    pub i: f64,
-    /// To the speed of the process value.
-    pub d: f64,
-}
-
 /// What a controller does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
@@ -95,8 +86,12 @@ pub struct Alarm {
     pub name: Arc<str>,
     /// `None` when it has gone.
     pub text: Option<Arc<str>>,
-    /// Since when.
+    /// Since when it stands, or has gone.
     pub since: Timestamp,
+    /// It stands until a person acknowledges it, even if its cause has gone.
+    pub latched: bool,
+    /// A person has said that they know.
+    pub acknowledged: bool,
 }
 
 /// To a controller: its channel has a new reading.

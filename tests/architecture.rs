@@ -39,11 +39,19 @@ const ROOMS: &[Room] = &[
     Room { name: "lifeline", may: &[&["clock", "model", "panics"]] },
     Room { name: "message", may: &[&["model"]] },
     Room { name: "bus", may: &[&["clock", "message", "model", "panics"]] },
+    Room { name: "alarms", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
+    Room { name: "files", may: &[] },
     Room { name: "hardware", may: &[&["clock", "model", "panics"]] },
     Room { name: "hardware::simulated", may: &[&["clock", "hardware", "model", "panics"], READING] },
-    Room { name: "sensors", may: &[&["bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING] },
-    Room { name: "outputs", may: &[&["bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING] },
-    Room { name: "controllers", may: &[&["bus", "clock", "lifeline", "message", "model"], READING] },
+    Room {
+        name: "sensors",
+        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
+    },
+    Room {
+        name: "outputs",
+        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
+    },
+    Room { name: "controllers", may: &[&["alarms", "bus", "clock", "lifeline", "message", "model"], READING] },
     Room { name: "store", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room {
@@ -58,7 +66,7 @@ const ROOMS: &[Room] = &[
     Room { name: "telemetry", may: &[&["clock", "model", "panics"]] },
     Room {
         name: "supervisor",
-        may: &[&["bus", "clock", "hardware::bank::Bank", "lifeline", "message", "model", "panics"]],
+        may: &[&["alarms", "bus", "clock", "hardware::bank::Bank", "lifeline", "message", "model", "panics"]],
     },
 ];
 

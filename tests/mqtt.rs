@@ -91,13 +91,20 @@ impl Node {
     fn tell_everything(&self) {
         let since = Timestamp::from_millis(1_795_250_000_250);
         self.bus.tell(Event::Sensor(SensorState { sensor: SensorId::new("air").unwrap(), online: true }));
-        self.bus.tell(Event::Alarm(Alarm { name: "sensors.soil".into(), text: Some("unplugged".into()), since }));
+        self.bus.tell(Event::Alarm(Alarm {
+            name: "sensors.soil".into(),
+            text: Some("unplugged".into()),
+            since,
+            latched: false,
+            acknowledged: false,
+        }));
         self.bus.tell(Event::Output(OutputState {
             output: OutputId::new("heater").unwrap(),
             level: Level::clamped(0.4),
             on: true,
             by: Some(Owner::new("controllers.warmth")),
             why: "controllers.warmth asks for 40 %".into(),
+            because: None,
             confirmed: true,
             since,
         }));
@@ -154,7 +161,13 @@ async fn a_day_at_the_broker(port: u16) {
 
     // An alarm that has gone leaves nothing behind.
     let since = Timestamp::from_millis(0);
-    node.bus.tell(Event::Alarm(Alarm { name: "sensors.soil".into(), text: None, since }));
+    node.bus.tell(Event::Alarm(Alarm {
+        name: "sensors.soil".into(),
+        text: None,
+        since,
+        latched: false,
+        acknowledged: false,
+    }));
     watcher.until_latest("homeostat/greenhouse/alarm/sensors.soil", "").await;
 
     // A crash is seen by the will, and repaired by the next start.

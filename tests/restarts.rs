@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use actix::prelude::*;
+use homeostat::alarms::Alarms;
 use homeostat::bus::{Bus, Tap};
 use homeostat::clock::Clock;
 use homeostat::hardware::bank::Bank;
@@ -168,8 +169,10 @@ impl Ward {
         let tap = bus.tap(100, 1);
         let fed = Rc::new(Cell::new(0));
         let feed = fed.clone();
-        let root =
-            Root::new(clock, bus, Arc::new(Bank::default()), children(clock), 1, move || feed.set(feed.get() + 1));
+        let alarms = Alarms::new(clock, bus.clone());
+        let root = Root::new(clock, bus, alarms, Arc::new(Bank::default()), children(clock), 1, move || {
+            feed.set(feed.get() + 1)
+        });
         let stage = root.stage();
         Self { clock, tap, root: root.start(), stage, fed }
     }

@@ -3,15 +3,18 @@
 //! Each demand is leased until the reading it rests on is stale. So a controller that dies, hangs or hears nothing need
 //! not be noticed by anybody: its outputs fall to their safe levels by themselves.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 
 use super::Config;
 use super::pid::Pid;
+use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::lifeline::Lifeline;
-use crate::message::{Adjust, ControllerState, Event, Mode, NewReading, Ping, Stop, Terms};
-use crate::model::{Demand, Level, Monotonic, OutputId, Owner, Priority, Reading};
+use crate::message::{Adjust, ControllerState, Event, Mode, NewReading, Ping, Stop};
+use crate::model::{Because, Demand, Level, Monotonic, OutputId, Owner, Priority, Reading, Terms, Wish};
 
 /// What a controller works with.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where readings come from and demands go.
     pub bus: Bus,
+    /// Where a person is told.
+    pub alarms: Alarms,
 }
 
 /// A controller.
@@ -69,8 +74,10 @@ impl Controller {
             }
         };
         let until = reading.at + self.config.stale_after;
-        self.demand(&self.config.raise, Some(Level::clamped(output)), until);
-        self.demand(&self.config.lower, Some(Level::clamped(-output)), until);
+        let (setpoint, seq) = (self.setpoint, reading.seq);
+        let because = Arc::new(Because { input: self.config.input.clone(), value: input, seq, setpoint, terms });
+        self.demand(&self.config.raise, Wish::Level(Level::clamped(output)), until, Some(&because));
+        self.demand(&self.config.lower, Wish::Level(Level::clamped(-output)), until, Some(&because));
         if !std::mem::replace(&mut self.acting, true) {
             tracing::info!("{}: {} is {input:.2}, aiming at {:.2}", self.config.id, self.config.input, self.setpoint);
         }
@@ -86,8 +93,8 @@ impl Controller {
 
     /// Demands nothing until a usable reading comes.
     fn wait(&mut self, why: &str) {
-        self.demand(&self.config.raise, None, Monotonic::default());
-        self.demand(&self.config.lower, None, Monotonic::default());
+        self.demand(&self.config.raise, Wish::Nothing, Monotonic::default(), None);
+        self.demand(&self.config.lower, Wish::Nothing, Monotonic::default(), None);
         self.pid.pause();
         if std::mem::take(&mut self.acting) {
             tracing::warn!("{} waits for {}: {why}", self.config.id, self.config.input);
@@ -96,9 +103,10 @@ impl Controller {
         }
     }
 
-    fn demand(&self, output: &Option<OutputId>, level: Option<Level>, until: Monotonic) {
+    fn demand(&self, output: &Option<OutputId>, wish: Wish, until: Monotonic, because: Option<&Arc<Because>>) {
         let Some(output) = output else { return };
-        let demand = Demand { owner: self.owner.clone(), priority: Priority::Controller, level, until };
+        let (owner, because) = (self.owner.clone(), because.cloned());
+        let demand = Demand { owner, priority: Priority::Controller, wish, until, because };
         if let Err(undeliverable) = self.with.bus.demand(output, demand) {
             // The lease takes care of the output, the supervisor of its actor; the next reading brings the next demand.
             tracing::debug!("{}: {undeliverable}", self.config.id);

@@ -14,8 +14,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::message::Terms;
-use crate::model::Monotonic;
+use crate::model::{Monotonic, Terms};
 
 /// Parallel form: `output = kp·error + ki·∫error dt − kd·d(input)/dt`, with the output in -1..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,7 +9,7 @@ mod reading;
 mod time;
 
 pub use claim::Claim;
-pub use demand::{Demand, Owner, Priority};
+pub use demand::{Because, Demand, Owner, Priority, Terms, Wish};
 pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
 pub use level::{Level, LevelError};
 pub use quantity::Quantity;

@@ -105,11 +105,15 @@ struct AlarmPayload<'a> {
     text: &'a str,
     #[serde(serialize_with = "rfc_3339")]
     since: Timestamp,
+    latched: bool,
+    acknowledged: bool,
 }
 
 /// An empty retained payload makes the broker forget the topic.
 fn alarm_payload(alarm: &Alarm) -> Vec<u8> {
-    alarm.text.as_ref().map_or_else(Vec::new, |text| json(&AlarmPayload { text, since: alarm.since }))
+    let &Alarm { since, latched, acknowledged, .. } = alarm;
+    let payload = |text| json(&AlarmPayload { text, since, latched, acknowledged });
+    alarm.text.as_deref().map_or_else(Vec::new, payload)
 }
 
 fn json(payload: &impl Serialize) -> Vec<u8> {
@@ -131,8 +135,8 @@ fn short(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{SensorState, Terms};
-    use crate::model::{ChannelId, ControllerId, Level, Monotonic, OutputId, Owner, Quantity, Sample, SensorId};
+    use crate::message::SensorState;
+    use crate::model::{ChannelId, ControllerId, Level, Monotonic, OutputId, Owner, Quantity, Sample, SensorId, Terms};
 
     const TIME: Timestamp = Timestamp::from_millis(1_795_250_000_250);
 
@@ -182,6 +186,7 @@ mod tests {
             on: true,
             by: Some(Owner::new("controllers.warmth")),
             why: "controllers.warmth asks for 40 %".into(),
+            because: None,
             confirmed: true,
             since: TIME,
         };
@@ -211,9 +216,13 @@ mod tests {
     #[test]
     fn an_alarm_that_has_gone_is_nothing() {
         let alarm = |text: Option<&str>| {
-            Event::Alarm(Alarm { name: "sensors.air".into(), text: text.map(Into::into), since: TIME })
+            let (name, text) = ("sensors.air".into(), text.map(Into::into));
+            Event::Alarm(Alarm { name, text, since: TIME, latched: true, acknowledged: false })
         };
-        assert_eq!(text(&alarm(Some("gone"))), r#"{"text":"gone","since":"2026-11-21T08:33:20.250Z"}"#);
+        assert_eq!(
+            text(&alarm(Some("gone"))),
+            r#"{"text":"gone","since":"2026-11-21T08:33:20.250Z","latched":true,"acknowledged":false}"#
+        );
         assert_eq!(text(&alarm(None)), "");
     }
 }

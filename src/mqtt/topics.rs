@@ -54,8 +54,10 @@ mod tests {
         let topics = Topics::new("greenhouse");
         assert_eq!(topics.status(), "homeostat/greenhouse/status");
         let mut topic = String::new();
-        let alarm =
-            |name: &str| Event::Alarm(Alarm { name: name.into(), text: None, since: Timestamp::from_millis(0) });
+        let alarm = |name: &str| {
+            let (name, since) = (name.into(), Timestamp::from_millis(0));
+            Event::Alarm(Alarm { name, text: None, since, latched: false, acknowledged: false })
+        };
         let cases = [
             (Event::Sensor(SensorState { sensor: SensorId::new("air").unwrap(), online: true }), "air/status"),
             (alarm("sensors.air"), "alarm/sensors.air"),

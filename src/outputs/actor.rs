@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::guard::{Decision, Guard};
+use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::bank::{Slot, WriteError};
@@ -30,6 +31,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where demands come from and states go.
     pub bus: Bus,
+    /// Where a person is told.
+    pub alarms: Alarms,
     /// The hardware, kept by the bank.
     pub slot: Arc<Slot>,
     /// The limits and all they remember.
@@ -125,6 +128,7 @@ impl Output {
             on: decision.write.is_on(),
             by: decision.by.clone(),
             why: decision.why.to_string().into(),
+            because: decision.because.clone(),
             confirmed: !self.failed,
             since: self.with.clock.wall(),
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use actix::prelude::*;
 
 use super::{Config, Driver, DriverError};
+use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::Hardware;
@@ -26,6 +27,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where readings go.
     pub bus: Bus,
+    /// Where a person is told.
+    pub alarms: Alarms,
     /// The board.
     pub hardware: Arc<dyn Hardware>,
     /// The lane of the device's bus.

@@ -19,11 +19,12 @@ pub use self::policy::Policy;
 
 use self::child::Life;
 use self::policy::{History, Verdict};
+use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::bank::Bank;
 use crate::lifeline::Lifeline;
-use crate::message::{Alarm, Event, SensorState};
+use crate::message::SensorState;
 use crate::model::{Monotonic, SensorId};
 
 /// What a child is for. It decides when it is begun and stopped, and what its failing means.
@@ -135,6 +136,7 @@ struct Ward {
 pub struct Root {
     clock: Clock,
     bus: Bus,
+    alarms: Alarms,
     bank: Arc<Bank>,
     wards: Vec<Ward>,
     stage: watch::Sender<Stage>,
@@ -166,6 +168,7 @@ impl Root {
     pub fn new(
         clock: Clock,
         bus: Bus,
+        alarms: Alarms,
         bank: Arc<Bank>,
         children: Vec<Child>,
         seed: u64,
@@ -181,6 +184,7 @@ impl Root {
         Self {
             clock,
             bus,
+            alarms,
             bank,
             wards: children.into_iter().map(ward).collect(),
             stage: watch::Sender::new(Stage::Starting),
@@ -266,8 +270,10 @@ impl Root {
 
     /// A ward's alarm stands with `text`, and has gone without.
     fn tell_alarm(&self, ward: &Ward, text: Option<&str>) {
-        let (name, text) = (ward.child.name.clone(), text.map(Arc::from));
-        self.bus.tell(Event::Alarm(Alarm { name, text, since: self.clock.wall() }));
+        match text {
+            Some(text) => self.alarms.raise(&ward.child.name, text),
+            None => self.alarms.clear(&ward.child.name),
+        }
     }
 
     /// What nobody else does: levels that nobody holds any more, children that are well again, pings.
@@ -358,7 +364,7 @@ impl Actor for Root {
     fn started(&mut self, ctx: &mut Self::Context) {
         // What stands at the broker is of an earlier process.
         for ward in &self.wards {
-            self.tell_alarm(ward, None);
+            self.alarms.forget(&ward.child.name);
         }
         ctx.run_interval(ROUND, Self::round);
         self.start(START, ctx);

@@ -1,6 +1,8 @@
 //! The demands on one output: a priority array with one entry for each owner, all of them leased.
 
-use crate::model::{Demand, Level, Monotonic, Owner, Priority};
+use std::sync::Arc;
+
+use crate::model::{Because, Demand, Level, Monotonic, Owner, Priority, Wish};
 
 /// Nobody has so many owners; whoever makes up new ones with every message must not fill the memory.
 const MOST: usize = 32;
@@ -21,6 +23,7 @@ pub(super) struct Entry {
     pub priority: Priority,
     pub level: Level,
     pub until: Monotonic,
+    pub because: Option<Arc<Because>>,
 }
 
 impl Demands {
@@ -34,9 +37,14 @@ impl Demands {
         self.0.retain(|entry| entry.until > now);
     }
 
-    pub fn put(&mut self, demand: Demand, now: Monotonic) -> Result<(), TooManyDemands> {
+    pub fn put(&mut self, demand: Demand, safe: Level, now: Monotonic) -> Result<(), TooManyDemands> {
         self.forget_ended(now);
-        let Demand { owner, priority, level, until } = demand;
+        let Demand { owner, priority, wish, until, because } = demand;
+        let level = match wish {
+            Wish::Level(level) => Some(level),
+            Wish::Safe => Some(safe),
+            Wish::Nothing => None,
+        };
         let place = self.0.iter().position(|entry| entry.owner == owner);
         let Some(level) = level.filter(|_| until > now) else {
             if let Some(place) = place {
@@ -44,7 +52,7 @@ impl Demands {
             }
             return Ok(());
         };
-        let entry = Entry { owner, priority, level, until };
+        let entry = Entry { owner, priority, level, until, because };
         match place {
             Some(place) if self.0[place].priority == priority && priority != Priority::Manual => self.0[place] = entry,
             Some(place) => {

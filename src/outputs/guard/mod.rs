@@ -18,12 +18,13 @@ mod pulses;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::demands::Demands;
 use self::pulses::Pulses;
 use super::Resolution;
-use crate::model::{Demand, Level, Monotonic, Owner, Priority};
+use crate::model::{Because, Demand, Level, Monotonic, Owner, Priority};
 
 pub use self::demands::TooManyDemands;
 
@@ -65,6 +66,8 @@ pub struct Decision {
     pub by: Option<Owner>,
     /// Why it is as it is.
     pub why: Why,
+    /// What that demand rests on.
+    pub because: Option<Arc<Because>>,
     /// The earliest moment at which a step could decide otherwise without new input. Always ahead.
     pub look_again: Option<Monotonic>,
 }
@@ -146,7 +149,7 @@ impl Guard {
     /// # Errors
     /// A guard holds 32 demands. When it is full, a more urgent demand drives out the least urgent; any other is refused.
     pub fn demand(&mut self, demand: Demand) -> Result<(), TooManyDemands> {
-        if self.stopped { Ok(()) } else { self.demands.put(demand, self.now) }
+        if self.stopped { Ok(()) } else { self.demands.put(demand, self.limits.safe, self.now) }
     }
 
     /// From now on no demand counts: the next step goes to the safe level at once.
@@ -226,6 +229,7 @@ impl Guard {
             write,
             level,
             by: winner.map(|winner| winner.owner.clone()),
+            because: winner.and_then(|winner| winner.because.clone()),
             why,
             look_again: earliest([turn, winner.map(|winner| winner.until), must_rest]),
         }

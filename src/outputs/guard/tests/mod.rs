@@ -3,6 +3,7 @@
 mod properties;
 
 use super::*;
+use crate::model::Wish;
 
 const FOREVER: u64 = 1_000_000;
 
@@ -34,14 +35,15 @@ fn switch() -> Limits {
 }
 
 fn asks(owner: &str, priority: Priority, level: f64, until: u64) -> Demand {
-    Demand { owner: Owner::new(owner), priority, level: Some(Level::new(level).unwrap()), until: at(until) }
+    let wish = Wish::Level(Level::new(level).unwrap());
+    Demand { owner: Owner::new(owner), priority, wish, until: at(until), because: None }
 }
 
 fn act(guard: &mut Guard, act: &Act) {
     match act {
         Ask(owner, priority, level, until) => guard.demand(asks(owner, *priority, *level, *until)).unwrap(),
         Withdraw(owner) => {
-            let nothing = Demand { level: None, ..asks(owner, Controller, 0.0, FOREVER) };
+            let nothing = Demand { wish: Wish::Nothing, ..asks(owner, Controller, 0.0, FOREVER) };
             guard.demand(nothing).unwrap();
         }
         Stop => guard.stop(),

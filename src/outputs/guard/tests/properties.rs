@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::*;
+use crate::model::Wish;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -98,7 +99,7 @@ impl Bystander {
         self.demands.retain(|other| other.until > self.now);
         let place = self.demands.iter().position(|other| other.owner == demand.owner);
         let renewed = place.filter(|&place| {
-            demand.level.is_some()
+            demand.wish != Wish::Nothing
                 && demand.until > self.now
                 && demand.priority != Manual
                 && self.demands[place].priority == demand.priority
@@ -107,7 +108,7 @@ impl Bystander {
             (Some(place), _) => self.demands[place] = demand,
             (None, place) => {
                 place.map(|place| self.demands.remove(place));
-                self.demands.extend(demand.level.is_some().then_some(demand));
+                self.demands.extend((demand.wish != Wish::Nothing).then_some(demand));
             }
         }
     }
@@ -122,14 +123,16 @@ impl Bystander {
             Op::Demand { owner, priority, level, lease } => self.demand(Demand {
                 owner: Owner::new(&format!("owner {owner}")),
                 priority: *priority,
-                level: Some(*level),
+                wish: Wish::Level(*level),
                 until: self.now + *lease,
+                because: None,
             }),
             Op::Withdraw(owner) => self.demand(Demand {
                 owner: Owner::new(&format!("owner {owner}")),
                 priority: Controller,
-                level: None,
+                wish: Wish::Nothing,
                 until: self.now + secs(1),
+                because: None,
             }),
             Op::Stop => {
                 self.guard.stop();
@@ -165,7 +168,10 @@ impl Bystander {
         let Limits { resolution, safe, cycle, min_on, min_off, max_on } = self.limits.clone();
         let pulsed = resolution == Resolution::Switch && cycle.is_some();
         let winner = self.winner().cloned();
-        let asked = winner.as_ref().and_then(|winner| winner.level).unwrap_or(safe);
+        let asked = match winner.as_ref().map(|winner| winner.wish) {
+            Some(Wish::Level(level)) => level,
+            _ => safe,
+        };
         let (was, on) = (self.line.is_on(), decision.write.is_on());
         let lasted = now.since(self.since);
 
