@@ -43,6 +43,18 @@ struct Channel {
     listeners: Vec<Recipient<NewReading>>,
 }
 
+impl Table {
+    /// Nothing is known any more of a sensor, output or controller of this name.
+    fn forget(&mut self, id: &str) {
+        for (_, channel) in self.channels.iter_mut().filter(|(channel, _)| channel.sensor() == id) {
+            channel.latest = None;
+        }
+        self.online.retain(|sensor, _| sensor.as_str() != id);
+        self.outputs.retain(|output, _| output.as_str() != id);
+        self.controllers.retain(|controller, _| controller.as_str() != id);
+    }
+}
+
 /// Nobody serves that id right now: the actor is between two lives, or its mailbox is full.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} does not take messages at the moment")]
@@ -80,7 +92,11 @@ impl Bus {
 
     /// Tells everyone who taps the bus.
     pub fn tell(&self, event: Event) {
-        self.spread(&mut self.table(), event);
+        let mut table = self.table();
+        if let Event::Gone(gone) = &event {
+            table.forget(&gone.id);
+        }
+        self.spread(&mut table, event);
     }
 
     /// A sensor came or went; told on if that is news. Gives what was known before.

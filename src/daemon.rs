@@ -1,7 +1,11 @@
 //! The daemon put together: from a checked configuration and a machine to one root actor with everything under it.
 
+mod plan;
+mod reload;
+mod site;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,28 +13,22 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::alarms::Alarms;
-use crate::bus::{Bus, Tap};
+use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::controllers::actor::Controller;
 use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::Simulated;
-use crate::mqtt::Mqtt;
 use crate::mqtt::broker::BrokerError;
-use crate::outputs::actor::Output;
-use crate::outputs::guard::Guard;
-use crate::sensors::actor::Sensor;
 use crate::store::{Store, StoreError};
-use crate::supervisor::{Child, Restart, Role, Root, Stage, StopAll, actor, task};
-use crate::{controllers, mqtt, outputs, sensors, store};
+use crate::supervisor::{Restart, Root, Stage, StopAll};
+use crate::{mqtt, outputs, sensors};
 
-/// Events that may wait for MQTT: far more than there are topics, so what is dropped has a newer one behind it.
-const MQTT_QUEUE: usize = 20_000;
-
-/// Events that may wait for the store between two flushes; it is woken at half of them.
-const STORE_QUEUE: usize = 50_000;
+use self::plan::Plan;
+pub use self::plan::{Change, Difference};
+pub use self::reload::Refused;
+use self::site::Site;
 
 /// How long the database may take for its last word.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -41,6 +39,8 @@ pub struct Host {
     pub clock: Clock,
     /// The board.
     pub hardware: Arc<dyn Hardware>,
+    /// The same, if it is a world in this process: its chips come and go with the configuration.
+    pub world: Option<Simulated>,
     /// How drivers are run.
     pub execution: Execution,
     /// The thread of the sensors, outputs and controllers.
@@ -57,10 +57,9 @@ pub struct Host {
 pub struct Daemon {
     root: Addr<Root>,
     stage: watch::Receiver<Stage>,
-    bus: Bus,
-    alarms: Alarms,
-    bank: Arc<Bank>,
-    store: Store,
+    site: Site,
+    /// What it was asked for last.
+    plan: Plan,
 }
 
 /// Why the daemon did not start. By then every output is at its safe level.
@@ -78,10 +77,7 @@ pub enum StartError {
 pub fn simulated(config: &Config, clock: Clock) -> Simulated {
     let world = Simulated::new(config.simulation.clone().unwrap_or_default(), clock);
     for sensor in &config.sensors {
-        match sensor.device.chip() {
-            Some(chip) => world.plug(chip, sensor.id.as_str()),
-            None => tracing::warn!("sensor {}: there is no simulated {} yet", sensor.id, sensor.driver),
-        }
+        plug(&world, sensor);
     }
     for output in &config.outputs {
         world.wire(&output.id, output.device.actuator());
@@ -89,13 +85,20 @@ pub fn simulated(config: &Config, clock: Clock) -> Simulated {
     world
 }
 
+fn plug(world: &Simulated, sensor: &sensors::Config) {
+    match sensor.device.chip() {
+        Some(chip) => world.plug(chip, sensor.id.as_str()),
+        None => tracing::warn!("sensor {}: there is no simulated {} yet", sensor.id, sensor.driver),
+    }
+}
+
 impl Daemon {
     /// Brings every output to its safe level, then opens the database and begins everything. `alive` is called while every
     /// critical actor shows that it lives. To be called within an actix System, on the thread of `host.control`.
     pub async fn start(config: Config, host: Host, alive: impl Fn() + 'static) -> Result<Self, StartError> {
-        let lanes = Lanes::new(host.clock, host.execution);
-        let mut bank = Bank::default();
-        let take = |output: outputs::Config| (bank_slot(&output, &lanes, &mut bank, &host), output);
+        let plan = Plan::of(&config);
+        let (lanes, bank) = (Lanes::new(host.clock, host.execution), Arc::new(Bank::default()));
+        let take = |output: outputs::Config| (Site::slot(&output, &lanes, &bank, &host), output);
         let outputs: Vec<(Arc<Slot>, outputs::Config)> = config.outputs.into_iter().map(take).collect();
         // Whatever else fails from here on, nothing stays on from an earlier life. An output that cannot be taken now is
         // tried again by its actor.
@@ -108,39 +111,31 @@ impl Daemon {
         let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
+        let site = Site::new(host, lanes, bus, alarms, bank, store);
 
-        let mut children = vec![store_child(&config.store, &store, bus.tap(STORE_QUEUE, STORE_QUEUE / 2), &host)];
-        if let Some(mqtt) = config.mqtt {
-            children.push(mqtt_child(mqtt, &config.node.name, bus.tap(MQTT_QUEUE, 1), &host));
-        }
-        for (slot, output) in outputs {
-            children.push(output_child(output, slot, &bus, &alarms, &host));
-        }
-        for sensor in config.sensors {
-            children.push(sensor_child(sensor, &bus, &alarms, &lanes, &host));
-        }
-        for controller in config.controllers {
-            children.push(controller_child(controller, &bus, &alarms, &host));
-        }
-        let bank = Arc::new(bank);
-        let root = Root::new(host.clock, bus.clone(), alarms.clone(), bank.clone(), children, host.seed, alive);
+        let mut children = vec![site.store(&config.store)];
+        children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
+        children.extend(outputs.into_iter().map(|(slot, output)| site.output(output, slot)));
+        children.extend(config.sensors.into_iter().map(|sensor| site.sensor(sensor)));
+        children.extend(config.controllers.into_iter().map(|controller| site.controller(controller)));
+        let root = site.root(children, alive);
         let stage = root.stage();
-        Ok(Self { root: root.start(), stage, bus, alarms, bank, store })
+        Ok(Self { root: root.start(), stage, site, plan })
     }
 
     /// The event bus.
     pub fn bus(&self) -> &Bus {
-        &self.bus
+        &self.site.bus
     }
 
     /// What a person should know of.
     pub fn alarms(&self) -> &Alarms {
-        &self.alarms
+        &self.site.alarms
     }
 
     /// The database.
     pub fn store(&self) -> &Store {
-        &self.store
+        &self.site.store
     }
 
     /// Ends a child (`outputs.heater`), which is then begun anew as after any other end.
@@ -171,7 +166,7 @@ impl Daemon {
             _ => Stage::Failed("the root actor does not answer".into()),
         };
         self.make_safe(&stage).await;
-        let (store, last_seq) = (self.store.clone(), self.bus.last_seq());
+        let (store, last_seq) = (self.site.store.clone(), self.site.bus.last_seq());
         // With this the numbers go on without a gap; without it they jump ahead, and nothing is lost.
         let closed = tokio::task::spawn_blocking(move || store.close(last_seq));
         if let Ok(Ok(Err(error))) = timeout(CLOSING, closed).await {
@@ -183,7 +178,7 @@ impl Daemon {
     /// The root makes all safe before it ends in order; this is for when it did not.
     async fn make_safe(&self, stage: &Stage) {
         if *stage != Stage::Stopped {
-            for (who, error) in self.bank.seal().await {
+            for (who, error) in self.site.bank.seal().await {
                 tracing::error!("{who} could not be made safe: {error}");
             }
         }
@@ -195,66 +190,4 @@ impl Daemon {
             Err(_) => Stage::Failed("the root actor has gone".into()),
         }
     }
-}
-
-fn store_child(config: &store::Config, store: &Store, tap: Tap, host: &Host) -> Child {
-    let (store, tap, flush) = (store.clone(), Arc::new(tap), config.flush);
-    let body = task(move |lifeline, mut orders| {
-        let (store, tap) = (store.clone(), tap.clone());
-        async move {
-            lifeline.ready();
-            store::run(&store, &tap, flush, orders.stop(), || lifeline.beat()).await
-        }
-    });
-    Child { name: "store".into(), role: Role::Store, body, arbiter: host.services.clone() }
-}
-
-fn mqtt_child(config: mqtt::Config, node: &str, tap: Tap, host: &Host) -> Child {
-    let (mqtt, tap) = (Mqtt::new(config, node), Arc::new(tap));
-    let body = task(move |lifeline, mut orders| {
-        let (mqtt, tap) = (mqtt.clone(), tap.clone());
-        async move {
-            lifeline.ready();
-            mqtt::run(&mqtt, &tap, orders.stop(), || lifeline.beat()).await
-        }
-    });
-    Child { name: "mqtt".into(), role: Role::Mqtt, body, arbiter: host.services.clone() }
-}
-
-fn bank_slot(config: &outputs::Config, lanes: &Lanes, bank: &mut Bank, host: &Host) -> Arc<Slot> {
-    let (device, hardware) = (config.device.clone(), host.hardware.clone());
-    let lane = lanes.get(&device.lane());
-    let open = Box::new(move |initial| device.open(&*hardware, initial));
-    bank.add(&config.id, lane, config.limits.initial(), open)
-}
-
-fn output_child(config: outputs::Config, slot: Arc<Slot>, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
-    let outputs::Config { id, limits, .. } = config;
-    let guard = Arc::new(Mutex::new(Guard::new(limits, host.clock.now())));
-    let with =
-        outputs::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone(), slot, guard };
-    let name = format!("outputs.{id}").into();
-    let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));
-    Child { name, role: Role::Output, body, arbiter: host.control.clone() }
-}
-
-fn sensor_child(config: sensors::Config, bus: &Bus, alarms: &Alarms, lanes: &Lanes, host: &Host) -> Child {
-    let config = Arc::new(config);
-    let with = sensors::actor::Surroundings {
-        clock: host.clock,
-        bus: bus.clone(),
-        alarms: alarms.clone(),
-        hardware: host.hardware.clone(),
-        lane: lanes.get(&config.device.lane()),
-    };
-    let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
-    let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
-    Child { name, role, body, arbiter: host.control.clone() }
-}
-
-fn controller_child(config: controllers::Config, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
-    let with = controllers::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone() };
-    let name = format!("controllers.{}", config.id).into();
-    let body = actor(move |lifeline| Controller::new(config.clone(), with.clone(), lifeline));
-    Child { name, role: Role::Controller, body, arbiter: host.control.clone() }
 }

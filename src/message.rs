@@ -19,6 +19,15 @@ pub enum Event {
     Controller(ControllerState),
     /// An alarm was raised or has gone.
     Alarm(Alarm),
+    /// Something was taken out of the configuration.
+    Gone(Gone),
+}
+
+/// A sensor, output or controller that is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name, which no other has.
+    pub id: Arc<str>,
 }
 
 /// Whether a sensor is there.

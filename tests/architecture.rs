@@ -51,7 +51,10 @@ const ROOMS: &[Room] = &[
         name: "outputs",
         may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
     },
-    Room { name: "controllers", may: &[&["alarms", "bus", "clock", "lifeline", "message", "model"], READING] },
+    Room {
+        name: "controllers",
+        may: &[&["alarms", "bus", "clock", "lifeline", "message", "model", "panics"], READING],
+    },
     Room { name: "store", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room {

@@ -55,13 +55,17 @@ fn start(config: Config) -> anyhow::Result<Exit> {
 
 async fn serve(config: Config, signals: Signals) -> anyhow::Result<Exit> {
     let clock = Clock::system();
-    let hardware: Arc<dyn Hardware> = match config.node.hardware {
-        HardwareKind::Simulated => Arc::new(daemon::simulated(&config, clock)),
-        HardwareKind::RaspberryPi => Raspberry::open()?,
+    let (hardware, world): (Arc<dyn Hardware>, _) = match config.node.hardware {
+        HardwareKind::Simulated => {
+            let world = daemon::simulated(&config, clock);
+            (Arc::new(world.clone()), Some(world))
+        }
+        HardwareKind::RaspberryPi => (Raspberry::open()?, None),
     };
     let host = Host {
         clock,
         hardware,
+        world,
         execution: Execution::Thread,
         control: Arbiter::current(),
         services: Arbiter::new().handle(),

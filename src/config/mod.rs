@@ -114,8 +114,8 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         })
         .collect();
 
-    let simulation = section("simulation").and_then(|section| reported(section, simulated::Config::read));
-    if let Some(simulation) = &simulation {
+    let mut simulation = section("simulation").and_then(|section| reported(section, simulated::Config::read));
+    if let Some(simulation) = &mut simulation {
         let sensors: Vec<_> = devices.sensors().filter_map(|name| SensorId::new(name).ok()).collect();
         let outputs: Vec<_> = devices.outputs().filter_map(|name| OutputId::new(name).ok()).collect();
         for mistake in simulation.check(&sensors, &outputs) {

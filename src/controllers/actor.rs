@@ -3,7 +3,7 @@
 //! Each demand is leased until the reading it rests on is stale. So a controller that dies, hangs or hears nothing need
 //! not be noticed by anybody: its outputs fall to their safe levels by themselves.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
 
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::lifeline::Lifeline;
 use crate::message::{Adjust, ControllerState, Event, Mode, NewReading, Ping, Stop};
 use crate::model::{Because, Demand, Level, Monotonic, OutputId, Owner, Priority, Reading, Terms, Wish};
+use crate::panics::locked;
 
 /// What a controller works with.
 #[derive(Clone)]
@@ -25,6 +26,19 @@ pub struct Surroundings {
     pub bus: Bus,
     /// Where a person is told.
     pub alarms: Alarms,
+    /// What a next life goes on from. It outlives the actor.
+    pub memory: Arc<Mutex<Memory>>,
+}
+
+/// What outlives a controller: what a person asked of it, and where it was.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// A setpoint asked for in place of the configured one, and which one that was.
+    setpoint: Option<(f64, f64)>,
+    /// The output that a person asked it to hold, -1..=1.
+    manual: Option<f64>,
+    /// Its last output, and until when that counts.
+    last: Option<(f64, Monotonic)>,
 }
 
 /// A controller.
@@ -37,6 +51,8 @@ pub struct Controller {
     setpoint: f64,
     /// The output a person asked it to hold, -1..=1.
     manual: Option<f64>,
+    /// Where an earlier life was, until this one has acted.
+    resume: Option<(f64, Monotonic)>,
     /// Whether it has something to go by.
     acting: bool,
     settled: bool,
@@ -48,14 +64,18 @@ impl Controller {
     pub fn new(config: Config, with: Surroundings, lifeline: Lifeline) -> Self {
         let low = if config.lower.is_some() { -1.0 } else { 0.0 };
         let high = if config.raise.is_some() { 1.0 } else { 0.0 };
+        let memory = locked(&with.memory).clone();
+        // Whoever changes the file has the last word.
+        let asked = memory.setpoint.filter(|(_, configured)| *configured == config.setpoint);
         Self {
             owner: Owner::new(&format!("controllers.{}", config.id)),
             pid: Pid::new(config.gains, low..=high, config.stale_after),
-            setpoint: config.setpoint,
+            setpoint: asked.map_or(config.setpoint, |(setpoint, _)| setpoint),
             config,
             with,
             lifeline,
-            manual: None,
+            manual: memory.manual,
+            resume: memory.last,
             acting: false,
             settled: false,
             stale: None,
@@ -63,7 +83,9 @@ impl Controller {
     }
 
     fn act(&mut self, input: f64, reading: &Reading, ctx: &mut Context<Self>) {
-        let (output, terms) = match self.manual {
+        // A life that follows on another goes on where that one was: no bump.
+        let before = self.resume.take().filter(|(_, until)| reading.at < *until).map(|(output, _)| output);
+        let (output, terms) = match self.manual.or(before) {
             None => match self.pid.step(self.setpoint, input, reading.at) {
                 Some(step) => (step.output, step.terms),
                 None => return self.wait("it is not a number"),
@@ -74,6 +96,7 @@ impl Controller {
             }
         };
         let until = reading.at + self.config.stale_after;
+        locked(&self.with.memory).last = Some((output, until));
         let (setpoint, seq) = (self.setpoint, reading.seq);
         let because = Arc::new(Because { input: self.config.input.clone(), value: input, seq, setpoint, terms });
         self.demand(&self.config.raise, Wish::Level(Level::clamped(output)), until, Some(&because));
@@ -164,10 +187,20 @@ impl Handler<Adjust> for Controller {
 
     /// Takes effect with the next reading, so that time stays the readings' own.
     fn handle(&mut self, adjust: Adjust, _: &mut Self::Context) {
+        let mut memory = locked(&self.with.memory);
         match adjust {
-            Adjust::Setpoint(setpoint) if setpoint.is_finite() => self.setpoint = setpoint,
-            Adjust::Manual(held) if held.is_finite() => self.manual = Some(held),
-            Adjust::Automatic => self.manual = None,
+            Adjust::Setpoint(setpoint) if setpoint.is_finite() => {
+                self.setpoint = setpoint;
+                memory.setpoint = Some((setpoint, self.config.setpoint));
+            }
+            Adjust::Manual(held) if held.is_finite() => {
+                self.manual = Some(held);
+                memory.manual = self.manual;
+            }
+            Adjust::Automatic => {
+                self.manual = None;
+                memory.manual = None;
+            }
             Adjust::Setpoint(_) | Adjust::Manual(_) => {
                 tracing::warn!("{} refuses an adjustment that is not a number", self.config.id);
             }

@@ -152,12 +152,12 @@ fn write_wanted(
 /// Every output's hardware.
 #[derive(Default)]
 pub struct Bank {
-    slots: Vec<Arc<Slot>>,
+    slots: Mutex<Vec<Arc<Slot>>>,
 }
 
 impl Bank {
     /// Adds an output. Nothing is opened yet.
-    pub fn add(&mut self, output: &OutputId, lane: Lane, safe: Level, open: OpenLine) -> Arc<Slot> {
+    pub fn add(&self, output: &OutputId, lane: Lane, safe: Level, open: OpenLine) -> Arc<Slot> {
         let state = State { wanted: safe, confirmed: None, until: Monotonic::default(), taken: false, sealed: false };
         let slot = Arc::new(Slot {
             who: format!("output {output}").into(),
@@ -167,38 +167,51 @@ impl Bank {
             open: Arc::new(open),
             state: Arc::new(Mutex::new(state)),
         });
-        self.slots.push(slot.clone());
+        locked(&self.slots).push(slot.clone());
         slot
+    }
+
+    /// Makes an output safe and gives its hardware back.
+    pub async fn remove(&self, output: &OutputId) -> Result<(), WriteError> {
+        let who = format!("output {output}");
+        let place = locked(&self.slots).iter().position(|slot| *slot.who == *who);
+        let Some(place) = place else { return Ok(()) };
+        let slot = locked(&self.slots).remove(place);
+        let done = slot.drive(slot.safe).await;
+        let line = locked(&slot.line).take();
+        slot.lane.discard(&slot.who, line);
+        done
     }
 
     /// Takes every output at its safe level. Gives those that could not be taken.
     pub async fn open(&self) -> Vec<(Arc<str>, WriteError)> {
-        let work =
-            self.slots.iter().map(|slot| async { slot.open().await.err().map(|error| (slot.who.clone(), error)) });
+        let slots = locked(&self.slots).clone();
+        let work = slots.iter().map(|slot| async { slot.open().await.err().map(|error| (slot.who.clone(), error)) });
         join_all(work).await.into_iter().flatten().collect()
     }
 
     /// Makes every output safe whose level nobody holds any more. Gives the names of those and what came of it.
     pub async fn release(&self, now: Monotonic) -> Vec<(Arc<str>, Result<(), WriteError>)> {
+        let slots = locked(&self.slots).clone();
         let overdue = |slot: &&Arc<Slot>| {
             let state = *locked(&slot.state);
             state.taken && state.confirmed != Some(slot.safe) && state.until < now
         };
-        let work =
-            self.slots.iter().filter(overdue).map(|slot| async { (slot.who.clone(), slot.drive(slot.safe).await) });
+        let work = slots.iter().filter(overdue).map(|slot| async { (slot.who.clone(), slot.drive(slot.safe).await) });
         join_all(work).await
     }
 
     /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives
     /// those that could not be: their writes stay in the lane and are done when it is free again.
     pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
-        for slot in &self.slots {
+        let slots = locked(&self.slots).clone();
+        for slot in &slots {
             locked(&slot.state).sealed = true;
         }
         let mut left = Vec::new();
         for pause in [Duration::ZERO, RETRY, RETRY] {
             tokio::time::sleep(pause).await;
-            let work = self.slots.iter().map(|slot| async {
+            let work = slots.iter().map(|slot| async {
                 let safe = locked(&slot.state).confirmed == Some(slot.safe) && !pause.is_zero();
                 if safe { None } else { slot.drive(slot.safe).await.err().map(|error| (slot.who.clone(), error)) }
             });
@@ -257,7 +270,7 @@ mod tests {
     fn bank() -> (Bank, Arc<Slot>, Recorder, Clock) {
         let clock = Clock::simulated(Timestamp::from_millis(0));
         let lane = Lanes::new(clock, Execution::Inline).get("gpio");
-        let (mut bank, recorder) = (Bank::default(), Recorder::default());
+        let (bank, recorder) = (Bank::default(), Recorder::default());
         let slot = bank.add(&OutputId::new("heater").unwrap(), lane, Level::OFF, recorder.opener());
         (bank, slot, recorder, clock)
     }
@@ -316,7 +329,7 @@ mod tests {
     async fn the_last_word_is_the_last_one_on_the_pin() {
         let clock = Clock::simulated(Timestamp::from_millis(0));
         let lane = Lanes::new(clock, Execution::Thread).get("gpio");
-        let (mut bank, recorder) = (Bank::default(), Recorder::default());
+        let (bank, recorder) = (Bank::default(), Recorder::default());
         let slot = bank.add(&OutputId::new("heater").unwrap(), lane.clone(), Level::OFF, recorder.opener());
         // The lane is held up while several want several things and then stop waiting.
         let gate = crate::hardware::lane::Gate::new();

@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::topics::Topics;
 use super::{Config, MqttError, backoff, payload};
 use crate::bus::Tap;
+use crate::message::Event;
 use crate::panics::locked;
 
 /// How often the supervisor hears of it when nothing happens.
@@ -81,6 +82,9 @@ impl Mqtt {
         let mut outbox = self.outbox();
         for event in &events {
             self.shared.topics.of(event, &mut topic);
+            if let Event::Gone(_) = event {
+                outbox.empty_below(&topic);
+            }
             outbox.set(&topic, payload::of(event));
         }
     }

@@ -58,6 +58,15 @@ impl Outbox {
         }
     }
 
+    /// Empties every topic below this one: `air/temperature` and `air/status` below `air`.
+    pub fn empty_below(&mut self, topic: &str) {
+        let is_below = |name: &str| name.strip_prefix(topic).is_some_and(|rest| rest.starts_with('/'));
+        let below: Vec<String> = self.index.keys().filter(|name| is_below(name)).cloned().collect();
+        for name in below {
+            self.set(&name, Vec::new());
+        }
+    }
+
     /// The next topic and payload to hand to the client, unless `window` of them are on their way already.
     pub fn next(&mut self, window: usize) -> Option<(&str, &[u8])> {
         if self.handed.len() + self.unacknowledged.len() >= window {
@@ -237,6 +246,22 @@ mod tests {
         assert_eq!(outbox.next(9), Some(("b", &b"1"[..])));
         assert_eq!(outbox.next(9), None);
         assert_eq!(outbox.superseded(), 1);
+    }
+
+    #[test]
+    fn what_has_gone_leaves_no_topic_below_it() {
+        let mut outbox = Outbox::default();
+        for topic in ["n/air/temperature", "n/air/status", "n/airlock/status"] {
+            outbox.set(topic, topic.into());
+        }
+        outbox.empty_below("n/air");
+        let mut left: Vec<_> =
+            std::iter::from_fn(|| outbox.next(9).map(|(topic, payload)| (topic.to_owned(), payload.len()))).collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [("n/air/status".into(), 0), ("n/air/temperature".into(), 0), ("n/airlock/status".into(), 16)]
+        );
     }
 
     #[test]

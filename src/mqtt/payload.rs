@@ -18,6 +18,8 @@ pub(super) fn of(event: &Event) -> Vec<u8> {
         Event::Output(state) => json(&OutputPayload::from(state)),
         Event::Controller(state) => json(&ControllerPayload::from(state)),
         Event::Alarm(alarm) => alarm_payload(alarm),
+        // An empty retained payload makes the broker forget the topic.
+        Event::Gone(_) => Vec::new(),
     }
 }
 

@@ -34,6 +34,7 @@ impl Topics {
             Event::Output(state) => write!(topic, "{}", state.output),
             Event::Controller(state) => write!(topic, "{}", state.controller),
             Event::Alarm(alarm) => write!(topic, "alarm/{}", plain(&alarm.name)),
+            Event::Gone(gone) => write!(topic, "{}", gone.id),
         };
     }
 }

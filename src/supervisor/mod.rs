@@ -3,9 +3,11 @@
 //! Order of the start: outputs reach their safe levels before anything else moves; then store and MQTT, sensors,
 //! controllers. Order of the stop: controllers, outputs to safe, sensors; then MQTT and the store, which drain what is left.
 
+mod change;
 mod child;
 mod policy;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+pub use self::change::{Adopt, Farewell, Retire};
 pub use self::child::{Body, Exit, Orders, actor, task};
 pub use self::policy::Policy;
 
@@ -123,6 +126,10 @@ pub struct Child {
     pub arbiter: ArbiterHandle,
 }
 
+/// Which child: one that leaves may be survived by what was arranged for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u64);
+
 struct Ward {
     child: Child,
     history: History,
@@ -138,7 +145,9 @@ pub struct Root {
     bus: Bus,
     alarms: Alarms,
     bank: Arc<Bank>,
-    wards: Vec<Ward>,
+    /// In the order in which they came; a key is never used twice.
+    wards: BTreeMap<Key, Ward>,
+    next_key: u64,
     stage: watch::Sender<Stage>,
     jitter: fastrand::Rng,
     stopping: bool,
@@ -162,6 +171,12 @@ impl Message for Restart {
     type Result = ();
 }
 
+impl Ward {
+    fn new(child: Child, now: Monotonic) -> Self {
+        Self { child, history: History::new(Policy::default()), life: None, began: now, said: None }
+    }
+}
+
 impl Root {
     /// A root that begins its children when it is started. `seed` is for the jitter of restarts; `alive` is called while
     /// every critical child shows that it lives.
@@ -174,19 +189,15 @@ impl Root {
         seed: u64,
         alive: impl Fn() + 'static,
     ) -> Self {
-        let ward = |child| Ward {
-            child,
-            history: History::new(Policy::default()),
-            life: None,
-            began: clock.now(),
-            said: None,
-        };
+        let wards = children.into_iter().map(|child| Ward::new(child, clock.now()));
+        let wards: BTreeMap<Key, Ward> = (0..).map(Key).zip(wards).collect();
         Self {
             clock,
             bus,
             alarms,
             bank,
-            wards: children.into_iter().map(ward).collect(),
+            next_key: wards.len() as u64,
+            wards,
             stage: watch::Sender::new(Stage::Starting),
             jitter: fastrand::Rng::with_seed(seed),
             stopping: false,
@@ -210,29 +221,30 @@ impl Root {
             self.stage.send_replace(Stage::Running);
             return;
         };
-        let begun: Vec<Lifeline> = self.of(phase).into_iter().map(|index| self.begin(index, ctx)).collect();
+        let begun: Vec<Lifeline> = self.of(phase).into_iter().filter_map(|key| self.begin(key, ctx)).collect();
         let ready = async move { timeout(patience, join_all(begun.iter().map(Lifeline::until_ready))).await.is_ok() };
         ctx.spawn(ready.into_actor(self).map(move |_, root, ctx| root.start(rest, ctx)));
     }
 
-    fn of(&self, phase: Phase) -> Vec<usize> {
-        (0..self.wards.len()).filter(|&index| self.wards[index].child.role.phase() == phase).collect()
+    fn of(&self, phase: Phase) -> Vec<Key> {
+        self.wards.iter().filter(|(_, ward)| ward.child.role.phase() == phase).map(|(key, _)| *key).collect()
     }
 
-    fn begin(&mut self, index: usize, ctx: &mut Context<Self>) -> Lifeline {
+    fn begin(&mut self, key: Key, ctx: &mut Context<Self>) -> Option<Lifeline> {
         let lifeline = Lifeline::new(self.clock);
-        let ward = &mut self.wards[index];
+        let ward = self.wards.get_mut(&key)?;
         let life = Life::begin(&ward.child.body, &ward.child.arbiter, lifeline.clone());
         let ended = life.ended();
         ward.life = Some(life);
         ward.began = self.clock.now();
-        ctx.spawn(ended.into_actor(self).map(move |exit, root, ctx| root.exited(index, exit, ctx)));
-        lifeline
+        ctx.spawn(ended.into_actor(self).map(move |exit, root, ctx| root.exited(key, exit, ctx)));
+        Some(lifeline)
     }
 
-    fn exited(&mut self, index: usize, exit: Exit, ctx: &mut Context<Self>) {
+    fn exited(&mut self, key: Key, exit: Exit, ctx: &mut Context<Self>) {
         let (now, jitter) = (self.clock.now(), self.jitter.f64());
-        let ward = &mut self.wards[index];
+        // One that has left is not begun anew.
+        let Some(ward) = self.wards.get_mut(&key) else { return };
         ward.life = None;
         if let Role::Sensor(sensor) = &ward.child.role {
             self.bus.sensor(SensorState { sensor: sensor.clone(), online: false });
@@ -240,51 +252,37 @@ impl Root {
         if self.stopping {
             return;
         }
-        let name = ward.child.name.clone();
         let Verdict { after, degraded_now } = ward.history.exited(ward.began, now, jitter);
         if ward.said.as_ref() != Some(&exit) {
-            tracing::warn!("{name}: {exit}; begun anew in {:.1} s, and again until it holds", after.as_secs_f64());
+            let (name, after) = (&ward.child.name, after.as_secs_f64());
+            tracing::warn!("{name}: {exit}; begun anew in {after:.1} s, and again until it holds");
         }
+        ward.said = Some(exit.clone());
         if degraded_now {
-            self.escalate(index, &exit, ctx);
+            let text = format!("{} fails again and again: {exit}", ward.child.name);
+            tracing::error!("{text}");
+            self.alarms.raise(&ward.child.name, &text);
+            // Most are kept trying; without the store there is no going on.
+            if ward.child.role == Role::Store {
+                self.failed = Some(text);
+                ctx.notify(StopAll);
+            }
         }
-        self.wards[index].said = Some(exit);
         ctx.run_later(after, move |root, ctx| {
             if !root.stopping {
-                root.begin(index, ctx);
+                root.begin(key, ctx);
             }
         });
-    }
-
-    /// A child fails too often. Most are kept trying; without the store there is no going on.
-    fn escalate(&mut self, index: usize, exit: &Exit, ctx: &mut Context<Self>) {
-        let ward = &self.wards[index];
-        let text = format!("{} fails again and again: {exit}", ward.child.name);
-        tracing::error!("{text}");
-        self.tell_alarm(ward, Some(&text));
-        if ward.child.role == Role::Store {
-            self.failed = Some(text);
-            ctx.notify(StopAll);
-        }
-    }
-
-    /// A ward's alarm stands with `text`, and has gone without.
-    fn tell_alarm(&self, ward: &Ward, text: Option<&str>) {
-        match text {
-            Some(text) => self.alarms.raise(&ward.child.name, text),
-            None => self.alarms.clear(&ward.child.name),
-        }
     }
 
     /// What nobody else does: levels that nobody holds any more, children that are well again, pings.
     fn round(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        for index in 0..self.wards.len() {
-            let ward = &mut self.wards[index];
+        for ward in self.wards.values_mut() {
             if ward.life.is_some() && ward.history.recovered(ward.began, now) {
                 tracing::info!("{} is well again", ward.child.name);
                 ward.said = None;
-                self.tell_alarm(&self.wards[index], None);
+                self.alarms.clear(&ward.child.name);
             }
         }
         let dropped = self.bus.dropped();
@@ -309,7 +307,7 @@ impl Root {
 
     /// Feeds the watchdog if every critical child has lately shown that it lives, and asks all again.
     fn ask_for_life(&self, now: Monotonic) {
-        let critical = self.wards.iter().filter(|ward| ward.child.role.is_critical());
+        let critical = self.wards.values().filter(|ward| ward.child.role.is_critical());
         let lives: Vec<(&Ward, &Life)> = critical.filter_map(|ward| Some((ward, ward.life.as_ref()?))).collect();
         match lives.iter().find(|(_, life)| now.since(life.lifeline.last_beat()) > SILENCE) {
             Some((silent, _)) => tracing::error!("{} does not answer: the watchdog is not fed", silent.child.name),
@@ -326,11 +324,9 @@ impl Root {
             self.stage.send_replace(end);
             return ctx.stop();
         };
-        let lives: Vec<(Arc<str>, Life)> = self
-            .of(phase)
-            .into_iter()
-            .filter_map(|index| Some((self.wards[index].child.name.clone(), self.wards[index].life.take()?)))
-            .collect();
+        let of_phase = self.wards.values_mut().filter(|ward| ward.child.role.phase() == phase);
+        let lives: Vec<(Arc<str>, Life)> =
+            of_phase.filter_map(|ward| Some((ward.child.name.clone(), ward.life.take()?))).collect();
         let bank = (phase == Phase::Outputs).then(|| self.bank.clone());
         let work = async move {
             join_all(lives.iter().map(|(name, life)| end(name, life, patience))).await;
@@ -363,7 +359,7 @@ impl Actor for Root {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // What stands at the broker is of an earlier process.
-        for ward in &self.wards {
+        for ward in self.wards.values() {
             self.alarms.forget(&ward.child.name);
         }
         ctx.run_interval(ROUND, Self::round);
@@ -385,7 +381,7 @@ impl Handler<Restart> for Root {
     type Result = ();
 
     fn handle(&mut self, Restart(name): Restart, _: &mut Self::Context) {
-        let life = self.wards.iter().find(|ward| ward.child.name == name).and_then(|ward| ward.life.as_ref());
+        let life = self.wards.values().find(|ward| ward.child.name == name).and_then(|ward| ward.life.as_ref());
         if let Some(life) = life {
             life.kill();
         }

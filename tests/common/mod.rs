@@ -43,6 +43,7 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
         let host = Host {
             clock,
             hardware: Arc::new(world.clone()),
+            world: Some(world.clone()),
             execution: Execution::Inline,
             control: Arbiter::current(),
             services: Arbiter::current(),

@@ -115,19 +115,20 @@ impl Config {
         Some(config)
     }
 
-    /// Reports the sensors and outputs that the simulation names and nobody has.
-    pub fn check(&self, sensors: &[SensorId], outputs: &[OutputId]) -> Vec<Diagnostic> {
-        let sensors = self.sensors.iter().filter(|(name, _)| !sensors.contains(name)).map(|(name, place)| {
+    /// Reports the sensors and outputs that the simulation names and nobody has. Where they stand is forgotten with that.
+    pub fn check(&mut self, sensors: &[SensorId], outputs: &[OutputId]) -> Vec<Diagnostic> {
+        let (named_sensors, named_outputs) = (std::mem::take(&mut self.sensors), std::mem::take(&mut self.outputs));
+        let sensors = named_sensors.into_iter().filter(|(name, _)| !sensors.contains(name)).map(|(name, place)| {
             Diagnostic::new(
                 format!("the simulation has a probe for `{name}`, and there is no such sensor"),
-                place.clone(),
+                place,
                 known("sensors", sensors),
             )
         });
-        let outputs = self.outputs.iter().filter(|(name, _)| !outputs.contains(name)).map(|(name, place)| {
+        let outputs = named_outputs.into_iter().filter(|(name, _)| !outputs.contains(name)).map(|(name, place)| {
             Diagnostic::new(
                 format!("the simulation names `{name}`, and there is no such output"),
-                place.clone(),
+                place,
                 known("outputs", outputs),
             )
         });

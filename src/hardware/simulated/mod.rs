@@ -59,6 +59,7 @@ struct Shared {
 
 /// A chip and the number of its sensing element in the world.
 struct Plugged<C: ?Sized> {
+    sensor: String,
     model: Box<C>,
     element: usize,
 }
@@ -86,14 +87,31 @@ impl Simulated {
         let now = self.clock.now();
         let mut shared = self.lock();
         let element = shared.world.add_element(sensor, now);
+        let sensor = sensor.to_owned();
         match chip {
             Chip::I2c { bus, address, model } => {
-                shared.i2c.entry((bus, address)).or_default().push(Plugged { model, element })
+                shared.i2c.entry((bus, address)).or_default().push(Plugged { sensor, model, element })
             }
             Chip::OneWire { id, model } => {
-                shared.one_wire.insert(id, Plugged { model, element });
+                shared.one_wire.insert(id, Plugged { sensor, model, element });
             }
         }
+    }
+
+    /// Takes a sensor's chip away. Who still speaks to it gets no answer.
+    pub fn unplug(&self, sensor: &str) {
+        let mut shared = self.lock();
+        for chips in shared.i2c.values_mut() {
+            chips.retain(|chip| chip.sensor != sensor);
+        }
+        shared.i2c.retain(|_, chips| !chips.is_empty());
+        shared.one_wire.retain(|_, chip| chip.sensor != sensor);
+    }
+
+    /// Another world from now on. Plants that begin as those of before go on as they are, and so do chips and pins.
+    pub fn rebuild(&self, config: Config) {
+        let now = self.clock.now();
+        self.lock().world.rebuild(config, now);
     }
 
     /// Lets an output act on the plants that name it. Wire before the output is opened.

@@ -33,6 +33,8 @@ pub(super) struct World {
     at: Monotonic,
     state: State,
     levels: BTreeMap<OutputId, Level>,
+    /// By number of the element.
+    sensors: Vec<String>,
     noise: Vec<Noise>,
 }
 
@@ -67,25 +69,52 @@ impl World {
             at: start,
             state: State { plants, elements: Vec::new() },
             levels: BTreeMap::new(),
+            sensors: Vec::new(),
             noise: Vec::new(),
+        }
+    }
+
+    /// Another configuration from now on. A plant whose start is the same goes on as it is; what else is new begins.
+    pub fn rebuild(&mut self, config: Config, now: Monotonic) {
+        let (plants, dt) = self.look(now);
+        self.state.step(plants, dt);
+        self.at = self.at.max(now);
+        let as_it_is = |plant: &PlantConfig| {
+            let old = self.plants.iter().position(|old| old.name == plant.name && old.start == plant.start)?;
+            Some(self.state.plants[old].clone())
+        };
+        let begin = |plant: &PlantConfig| as_it_is(plant).unwrap_or_else(|| plant.start.clone());
+        self.state.plants = config.plants.iter().map(begin).collect();
+        (self.plants, self.probes, self.seed) = (config.plants, config.probes, config.seed);
+        for number in 0..self.sensors.len() {
+            let (plants, lag, deviation) = self.place(&self.sensors[number]);
+            let element = &mut self.state.elements[number];
+            (element.plants, element.lag) = (plants, lag);
+            self.noise[number].deviation = deviation;
         }
     }
 
     /// Puts a sensor's element where the configuration wants it, and gives its number.
     pub fn add_element(&mut self, sensor: &str, now: Monotonic) -> usize {
         let (plants_now, _) = self.look(now);
+        let (plants, lag, deviation) = self.place(sensor);
+        let mut element = Element { plants, lag, values: [0.0; 5] };
+        element.values = element.truths(&plants_now);
+        self.state.elements.push(element);
+        self.sensors.push(sensor.to_owned());
+        self.noise.push(Noise { deviation, rng: fastrand::Rng::with_seed(mixed(self.seed, sensor)) });
+        self.noise.len() - 1
+    }
+
+    /// Where a sensor is, how slowly it follows, and how much it trembles.
+    fn place(&self, sensor: &str) -> ([Option<usize>; QUANTITIES.len()], f64, f64) {
         let probe = self.probes.iter().find(|probe| probe.sensor.as_str() == sensor);
         let own = probe.and_then(|probe| self.plants.iter().position(|plant| plant.name == probe.plant));
         let plants = QUANTITIES.map(|quantity| match own {
-            Some(plant) => plants_now[plant].truth(quantity).map(|_| plant),
-            None => first(&plants_now, quantity),
+            Some(plant) => self.state.plants[plant].truth(quantity).map(|_| plant),
+            None => first(&self.state.plants, quantity),
         });
-        let mut element = Element { plants, lag: probe.map_or(0.0, |probe| probe.lag), values: [0.0; 5] };
-        element.values = element.truths(&plants_now);
-        self.state.elements.push(element);
-        let deviation = probe.map_or(0.0, |probe| probe.noise);
-        self.noise.push(Noise { deviation, rng: fastrand::Rng::with_seed(mixed(self.seed, sensor)) });
-        self.noise.len() - 1
+        (plants, probe.map_or(0.0, |probe| probe.lag), probe.map_or(0.0, |probe| probe.noise))
     }
 
     /// What an element feels now.

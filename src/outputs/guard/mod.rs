@@ -152,6 +152,18 @@ impl Guard {
         if self.stopped { Ok(()) } else { self.demands.put(demand, self.limits.safe, self.now) }
     }
 
+    /// Other limits from now on. Demands, the running pulse and all times go on.
+    pub fn set_limits(&mut self, limits: Limits, now: Monotonic) {
+        let fresh = Self::new(limits, now);
+        let same_cycle = self.limits.cycle == fresh.limits.cycle;
+        if !same_cycle {
+            self.pulses = fresh.pulses;
+        } else if let Some(pulses) = &mut self.pulses {
+            pulses.set_limits(&fresh.limits);
+        }
+        self.limits = fresh.limits;
+    }
+
     /// From now on no demand counts: the next step goes to the safe level at once.
     pub fn stop(&mut self) {
         self.stopped = true;

@@ -43,6 +43,11 @@ impl Pulses {
         Self { plan, level: Level::OFF, window: None }
     }
 
+    /// Other `min_on` and `min_off` from the next decision on.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        (self.plan.min_on, self.plan.min_off) = (limits.min_on, limits.min_off);
+    }
+
     /// Takes account of the time since the last step, in which the line was `on` or not.
     pub fn pass(&mut self, time: Duration, on: bool) {
         if let Some(window) = &mut self.window {

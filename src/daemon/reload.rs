@@ -1,0 +1,161 @@
+//! A changed configuration while the daemon runs: only what changed is begun anew, and no pin moves that need not.
+//!
+//! The file has been read and checked as a whole before; here nothing can be wrong with it any more except that it wants
+//! what only a restart can change, and then nothing is changed at all. The order is that of a stop and a start: controllers
+//! leave, outputs that leave go to their safe levels, sensors leave; then outputs are taken at their safe levels, sensors
+//! and controllers begin.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::plan::{Change, Difference, Plan};
+use super::site::Site;
+use super::{Daemon, plug};
+use crate::config::Config;
+use crate::message::{Event, Gone};
+use crate::mqtt;
+use crate::panics::locked;
+use crate::supervisor::{Adopt, Child, Farewell, Retire, Stage};
+
+/// Far more than all the farewells may take; a root that does not answer in this time will not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a configuration was not taken over. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It has what cannot be changed while outputs are held.
+    #[error("{} cannot be changed while homeostat runs: restart it to apply that; nothing was changed", .0.join(" and "))]
+    NeedsRestart(Vec<&'static str>),
+    /// The embedded broker.
+    #[error("{0}; nothing was changed")]
+    Broker(String),
+    /// The daemon is on its way up or down, or its root does not answer.
+    #[error("the daemon is not running, it {0}; try again")]
+    NotRunning(&'static str),
+}
+
+impl Daemon {
+    /// Takes `config` over. Everything that is as it was keeps running, tick for tick.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn reload(&mut self, config: Config) -> Result<Difference, Refused> {
+        match self.running().await {
+            Stage::Running => {}
+            _ => return Err(Refused::NotRunning("stops")),
+        }
+        let plan = Plan::of(&config);
+        let difference = self.plan.to(&plan);
+        if !difference.fixed.is_empty() {
+            return Err(Refused::NeedsRestart(difference.fixed));
+        }
+        if let Some(mqtt) = config.mqtt.as_ref().filter(|_| difference.changed.contains_key("mqtt")) {
+            mqtt::broker::start_if_embedded(&mqtt.broker).map_err(|error| Refused::Broker(error.to_string()))?;
+        }
+        self.leave(&difference).await?;
+        self.come(config, &difference).await?;
+        self.plan = plan;
+        Ok(difference)
+    }
+
+    /// Ends what is removed or begun anew.
+    async fn leave(&self, difference: &Difference) -> Result<(), Refused> {
+        for room in ["controllers.", "outputs.", "sensors.", "mqtt", "store"] {
+            let of_room = difference.changed.iter().filter(|(name, _)| name.starts_with(room));
+            let leaving: Vec<(Arc<str>, Farewell)> = of_room
+                .filter_map(|(name, change)| match (change, room) {
+                    // Its demands hold its outputs until its next life has the next reading.
+                    (Change::Adjusted, "controllers.") => Some((name.as_str().into(), Farewell::AtOnce)),
+                    (Change::Added | Change::Adjusted, _) => None,
+                    _ => Some((name.as_str().into(), Farewell::InOrder)),
+                })
+                .collect();
+            let names: Vec<Arc<str>> = leaving.iter().map(|(name, _)| name.clone()).collect();
+            if !leaving.is_empty() {
+                let answer = timeout(PATIENCE, self.root.send(Retire(leaving))).await;
+                answer.ok().and_then(Result::ok).ok_or(Refused::NotRunning("does not answer"))?;
+            }
+            for name in names {
+                self.clear_away(&name, difference.changed.get(&*name) == Some(&Change::Removed)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a child that has ended.
+    async fn clear_away(&self, name: &str, for_good: bool) {
+        let site = &self.site;
+        if let Some(output) = name.strip_prefix("outputs.") {
+            let gone = locked(&site.guards).keys().find(|id| id.as_str() == output).cloned();
+            let Some(id) = gone else { return };
+            if let Err(error) = site.bank.remove(&id).await {
+                tracing::error!("output {id} leaves and could not be made safe: {error}; switch it off by hand");
+            }
+            locked(&site.guards).remove(&id);
+        }
+        if let Some(controller) = name.strip_prefix("controllers.").filter(|_| for_good) {
+            locked(&site.memories).retain(|id, _| id.as_str() != controller);
+        }
+        if let (Some(sensor), Some(world)) = (name.strip_prefix("sensors."), &site.host.world) {
+            world.unplug(sensor);
+        }
+        if let (true, Some((_, id))) = (for_good, name.split_once('.')) {
+            site.bus.tell(Event::Gone(Gone { id: id.into() }));
+        }
+    }
+
+    /// Begins what is new or begun anew, and adjusts the rest.
+    async fn come(&self, config: Config, difference: &Difference) -> Result<(), Refused> {
+        let site = &self.site;
+        let change = |room: &str, id: &str| difference.changed.get(&format!("{room}{id}")).copied();
+        let begins = |room: &str, id: &str| matches!(change(room, id), Some(Change::Added | Change::Replaced));
+        if let (Some(world), Some(_)) = (&site.host.world, change("simulation", "")) {
+            world.rebuild(config.simulation.unwrap_or_default());
+        }
+        let mut children: Vec<Child> = Vec::new();
+        let mut slots = BTreeMap::new();
+        for output in config.outputs {
+            let id = output.id.clone();
+            if begins("outputs.", id.as_str()) {
+                if let Some(world) = &site.host.world {
+                    world.wire(&id, output.device.actuator());
+                }
+                let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host);
+                slots.insert(id, slot.clone());
+                children.push(site.output(output, slot));
+            } else if change("outputs.", id.as_str()) == Some(Change::Adjusted)
+                && let Some(guard) = locked(&site.guards).get(&id)
+            {
+                locked(guard).set_limits(output.limits, site.host.clock.now());
+            }
+        }
+        for slot in slots.values() {
+            // One that cannot be taken now is tried again by its actor.
+            let _ = slot.open().await;
+        }
+        if begins("store", "") {
+            children.push(site.store(&config.store));
+        }
+        if let Some(mqtt) = config.mqtt.filter(|_| begins("mqtt", "")) {
+            children.push(site.mqtt(mqtt, &config.node.name));
+        }
+        for sensor in config.sensors {
+            if begins("sensors.", sensor.id.as_str()) {
+                if let Some(world) = &site.host.world {
+                    plug(world, &sensor);
+                }
+                children.push(site.sensor(sensor));
+            }
+        }
+        for controller in config.controllers {
+            if change("controllers.", controller.id.as_str()).is_some() {
+                children.push(site.controller(controller));
+            }
+        }
+        let answer = timeout(PATIENCE, self.root.send(Adopt(children))).await;
+        answer.ok().and_then(Result::ok).ok_or(Refused::NotRunning("does not answer"))
+    }
+}

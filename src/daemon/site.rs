@@ -1,0 +1,121 @@
+//! What every child is built from, and how: one function for each kind.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::Host;
+use crate::alarms::Alarms;
+use crate::bus::{Bus, Tap};
+use crate::controllers::actor::Controller;
+use crate::hardware::bank::{Bank, Slot};
+use crate::hardware::lane::Lanes;
+use crate::model::{ControllerId, OutputId};
+use crate::mqtt::Mqtt;
+use crate::outputs::actor::Output;
+use crate::outputs::guard::Guard;
+use crate::panics::locked;
+use crate::sensors::actor::Sensor;
+use crate::store::Store;
+use crate::supervisor::{Child, Role, Root, actor, task};
+use crate::{controllers, mqtt, outputs, sensors, store};
+
+/// Events that may wait for MQTT: far more than there are topics, so what is dropped has a newer one behind it.
+const MQTT_QUEUE: usize = 20_000;
+
+/// Events that may wait for the store between two flushes; it is woken at half of them.
+const STORE_QUEUE: usize = 50_000;
+
+/// What the children share, and what outlives each of them.
+pub(super) struct Site {
+    pub host: Host,
+    pub lanes: Lanes,
+    pub bus: Bus,
+    pub alarms: Alarms,
+    pub bank: Arc<Bank>,
+    pub store: Store,
+    /// Readings on their way to the store. It outlives the store's task, so that none is missed between two lives of it.
+    store_tap: Arc<Tap>,
+    /// What the outputs' limits remember, and the demands on them.
+    pub guards: Mutex<BTreeMap<OutputId, Arc<Mutex<Guard>>>>,
+    /// Where the controllers were.
+    pub memories: Mutex<BTreeMap<ControllerId, Arc<Mutex<controllers::actor::Memory>>>>,
+}
+
+impl Site {
+    pub fn new(host: Host, lanes: Lanes, bus: Bus, alarms: Alarms, bank: Arc<Bank>, store: Store) -> Self {
+        let store_tap = Arc::new(bus.tap(STORE_QUEUE, STORE_QUEUE / 2));
+        Self { host, lanes, bus, alarms, bank, store, store_tap, guards: Mutex::default(), memories: Mutex::default() }
+    }
+
+    /// The root actor over these children.
+    pub fn root(&self, children: Vec<Child>, alive: impl Fn() + 'static) -> Root {
+        let (bus, alarms, bank) = (self.bus.clone(), self.alarms.clone(), self.bank.clone());
+        Root::new(self.host.clock, bus, alarms, bank, children, self.host.seed, alive)
+    }
+
+    /// Finds a place in the bank for an output. Its hardware is taken when the bank is opened.
+    pub fn slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host) -> Arc<Slot> {
+        let (device, hardware) = (config.device.clone(), host.hardware.clone());
+        let lane = lanes.get(&device.lane());
+        let open = Box::new(move |initial| device.open(&*hardware, initial));
+        bank.add(&config.id, lane, config.limits.initial(), open)
+    }
+
+    pub fn store(&self, config: &store::Config) -> Child {
+        let (store, tap, flush) = (self.store.clone(), self.store_tap.clone(), config.flush);
+        let body = task(move |lifeline, mut orders| {
+            let (store, tap) = (store.clone(), tap.clone());
+            async move {
+                lifeline.ready();
+                store::run(&store, &tap, flush, orders.stop(), || lifeline.beat()).await
+            }
+        });
+        Child { name: "store".into(), role: Role::Store, body, arbiter: self.host.services.clone() }
+    }
+
+    pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
+        let (mqtt, tap) = (Mqtt::new(config, node), Arc::new(self.bus.tap(MQTT_QUEUE, 1)));
+        let body = task(move |lifeline, mut orders| {
+            let (mqtt, tap) = (mqtt.clone(), tap.clone());
+            async move {
+                lifeline.ready();
+                mqtt::run(&mqtt, &tap, orders.stop(), || lifeline.beat()).await
+            }
+        });
+        Child { name: "mqtt".into(), role: Role::Mqtt, body, arbiter: self.host.services.clone() }
+    }
+
+    pub fn output(&self, config: outputs::Config, slot: Arc<Slot>) -> Child {
+        let outputs::Config { id, limits, .. } = config;
+        let guard = Arc::new(Mutex::new(Guard::new(limits, self.host.clock.now())));
+        locked(&self.guards).insert(id.clone(), guard.clone());
+        let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
+        let with = outputs::actor::Surroundings { clock, bus, alarms, slot, guard };
+        let name = format!("outputs.{id}").into();
+        let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));
+        Child { name, role: Role::Output, body, arbiter: self.host.control.clone() }
+    }
+
+    pub fn sensor(&self, config: sensors::Config) -> Child {
+        let config = Arc::new(config);
+        let with = sensors::actor::Surroundings {
+            clock: self.host.clock,
+            bus: self.bus.clone(),
+            alarms: self.alarms.clone(),
+            hardware: self.host.hardware.clone(),
+            lane: self.lanes.get(&config.device.lane()),
+        };
+        let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
+        let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
+        Child { name, role, body, arbiter: self.host.control.clone() }
+    }
+
+    pub fn controller(&self, config: controllers::Config) -> Child {
+        let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
+        let memory = locked(&self.memories).entry(config.id.clone()).or_default().clone();
+        let with = controllers::actor::Surroundings { clock, bus, alarms, memory };
+        let name = format!("controllers.{}", config.id).into();
+        let body = actor(move |lifeline| Controller::new(config.clone(), with.clone(), lifeline));
+        Child { name, role: Role::Controller, body, arbiter: self.host.control.clone() }
+    }
+}
