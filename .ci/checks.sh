@@ -53,8 +53,12 @@ systemd_unit() {
     folder=$(mktemp -d)
     unit=$folder/homeostat.service
     # systemd-analyze wants the program to be there, and in CI it is not in /usr/bin.
-    sed "s#^ExecStart=/usr/bin/homeostat #ExecStart=$PWD/target/debug/homeostat #" deploy/systemd/homeostat.service >"$unit"
-    grep -q "^ExecStart=$PWD/" "$unit" || fail "the unit's ExecStart is not what this check expects"
+    sed -E "s#^(ExecStart|ExecStopPost)=/usr/bin/homeostat #\\1=$PWD/target/debug/homeostat #" \
+        deploy/systemd/homeostat.service >"$unit"
+    local exec
+    for exec in ExecStart ExecStopPost; do
+        grep -q "^$exec=$PWD/" "$unit" || fail "the unit's $exec is not what this check expects"
+    done
     # `verify` warns about unknown keys with status 0, so silence is what counts.
     local said
     said=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>&1) || fail "$said"

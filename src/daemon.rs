@@ -145,12 +145,12 @@ impl Daemon {
     }
 
     /// Waits until every child was begun.
-    pub async fn running(&mut self) -> Stage {
+    pub async fn running(&self) -> Stage {
         self.until(|stage| *stage != Stage::Starting).await
     }
 
     /// Waits until the daemon has ended by itself, because it could not go on.
-    pub async fn ended(&mut self) -> Stage {
+    pub async fn ended(&self) -> Stage {
         let stage = self.until(Stage::is_over).await;
         self.make_safe(&stage).await;
         stage
@@ -158,7 +158,7 @@ impl Daemon {
 
     /// Stops everything in order: outputs safe first, then everything stored and published. Outputs are made safe also when
     /// the root has gone or takes longer than `patience`.
-    pub async fn stop(mut self, patience: Duration) -> Stage {
+    pub async fn stop(self, patience: Duration) -> Stage {
         let asked = self.root.try_send(StopAll).is_ok();
         let ended = self.until(Stage::is_over);
         let stage = match timeout(patience, ended).await {
@@ -184,8 +184,8 @@ impl Daemon {
         }
     }
 
-    async fn until(&mut self, reached: impl FnMut(&Stage) -> bool) -> Stage {
-        match self.stage.wait_for(reached).await {
+    async fn until(&self, reached: impl FnMut(&Stage) -> bool) -> Stage {
+        match self.stage.clone().wait_for(reached).await {
             Ok(stage) => stage.clone(),
             Err(_) => Stage::Failed("the root actor has gone".into()),
         }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Puts `bytes` in place of what the file held: after a crash or a power cut it has either the old content or the new. Blocks.
@@ -15,7 +16,8 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     beside.push(name);
     beside.push(".new");
     let beside = directory.join(beside);
-    let mut new = File::create(&beside)?;
+    // A configuration may hold a password: not for everyone.
+    let mut new = File::options().write(true).create(true).truncate(true).mode(0o640).open(&beside)?;
     new.write_all(bytes)?;
     new.sync_all()?;
     fs::rename(&beside, file)?;

@@ -44,5 +44,7 @@ pub mod systemd;
 pub mod config;
 pub mod signal;
 pub mod files;
+pub mod copies;
+pub mod lock;
 pub mod daemon;
 pub mod cli;

@@ -22,6 +22,11 @@ impl Notify {
         self.send(&NotifyState::Ready);
     }
 
+    /// The configuration is being read again; [`ready`](Self::ready) ends that.
+    pub fn reloading(&self) {
+        self.send(&NotifyState::Reloading);
+    }
+
     /// The orderly stop has begun.
     pub fn stopping(&self) {
         self.send(&NotifyState::Stopping);

@@ -1,8 +1,12 @@
 //! The command line: one file for each subcommand, and what their exit codes mean.
 
+mod attempt;
 mod banner;
 mod check;
+mod machine;
 mod run;
+mod safe;
+mod take_over;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -23,9 +27,9 @@ pub enum Exit {
     Configuration = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The configuration is right, but the daemon could not start: hardware, database, the broker's port.
+    /// The configuration is right, but the daemon could not start: hardware, database, the broker's port. Or it runs already.
     Start = 3,
-    /// The daemon ran and had to end. Starting again may help.
+    /// The daemon ran and had to end: starting again may help. Of `safe`: an output may not be safe.
     Failed = 4,
 }
 
@@ -39,8 +43,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  all went well
   1  the configuration is wrong or cannot be read
   2  the command line is wrong
-  3  the daemon could not start: hardware, database, the broker's port
-  4  the daemon failed while it ran";
+  3  the daemon could not start: hardware, database, the broker's port; or it runs already
+  4  the daemon failed while it ran; of `safe`: an output may not be safe";
 
 /// Keeps a greenhouse, a fermenter or a reef tank as its owner wants it.
 #[derive(Debug, Parser)]
@@ -54,6 +58,14 @@ struct Arguments {
 enum Command {
     /// Run the daemon that a configuration describes, until it is stopped
     Run {
+        /// The configuration
+        file: PathBuf,
+        /// After three failed starts of this file, run on the configuration that last ran well
+        #[arg(long)]
+        fallback: bool,
+    },
+    /// Drive every output to its safe level, after the daemon has died
+    Safe {
         /// The configuration
         file: PathBuf,
     },
@@ -70,7 +82,8 @@ enum Command {
 /// Does what the arguments say; the first of them is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Command::Run { file } }) => run::run(&file),
+        Ok(Arguments { command: Command::Run { file, fallback } }) => run::run(&file, fallback),
+        Ok(Arguments { command: Command::Safe { file } }) => safe::safe(&file),
         Ok(Arguments { command: Command::Check { file, format } }) => check::check(&file, format),
         Err(error) => {
             // A closed pipe is no reason to fail.

@@ -40,6 +40,11 @@ pub struct Mistakes {
 
 /// Reads and checks a file. Opens nothing else, and no hardware.
 pub fn load(path: &Path) -> Result<Config, Wrong> {
+    read(path, bytes(path)?).map_err(Wrong::Mistakes)
+}
+
+/// The bytes of a file, right or wrong.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, Wrong> {
     let unreadable = |reason: String, hint: &'static str| Wrong::Unreadable { path: path.to_owned(), reason, hint };
     let mut bytes = Vec::new();
     File::open(path)
@@ -48,7 +53,7 @@ pub fn load(path: &Path) -> Result<Config, Wrong> {
     if bytes.len() as u64 > LARGEST {
         return Err(unreadable("it is larger than 1 MiB".into(), "is it the right file?"));
     }
-    read(path, bytes).map_err(Wrong::Mistakes)
+    Ok(bytes)
 }
 
 /// Checks the bytes of a file; `path` is only what it is called.

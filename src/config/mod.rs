@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::check::{Devices, Output, Sensor};
 pub use self::diagnostic::{Diagnostic, Place};
-pub use self::file::{Mistakes, Wrong, load, read};
+pub use self::file::{Mistakes, Wrong, bytes, load, read};
 pub use self::node::{HardwareKind, Node};
 pub use self::section::Section;
 pub use self::value::{Frequency, Value, written};

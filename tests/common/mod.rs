@@ -50,7 +50,7 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
             state: directory.path().to_owned(),
             seed: 1,
         };
-        let mut daemon = Daemon::start(config, host, || {}).await.unwrap();
+        let daemon = Daemon::start(config, host, || {}).await.unwrap();
         let events = daemon.bus().tap(1_000_000, 1);
         assert_eq!(daemon.running().await, Stage::Running);
         scenario(Rig { daemon, world, clock, events, history: Vec::new(), directory }).await;

@@ -1,6 +1,7 @@
 //! The `[simulation]` table: which plants there are, which outputs act on them, and which sensors hang in them.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -16,6 +17,7 @@ pub struct Config {
     pub(super) seed: u64,
     pub(super) plants: Vec<PlantConfig>,
     pub(super) probes: Vec<ProbeConfig>,
+    pins: Option<PathBuf>,
     /// Names of sensors and outputs, which can be checked only when all are known.
     outputs: Vec<(OutputId, Place)>,
     sensors: Vec<(SensorId, Place)>,
@@ -62,7 +64,7 @@ pub(super) struct ProbeConfig {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { seed: 1, plants: Vec::new(), probes: Vec::new(), outputs: Vec::new(), sensors: Vec::new() }
+        Self { seed: 1, plants: Vec::new(), probes: Vec::new(), pins: None, outputs: Vec::new(), sensors: Vec::new() }
     }
 }
 
@@ -75,7 +77,8 @@ impl Config {
     /// Reads the table and reports what is wrong with it. What can be read is returned even then, so that its names can
     /// be checked too; a plant with a mistake is left out.
     pub fn read(section: Section<'_>) -> Option<Self> {
-        let mut config = Self { seed: section.or("seed", 1), ..Self::default() };
+        let pins = section.optional::<String>("pins").map(PathBuf::from);
+        let mut config = Self { seed: section.or("seed", 1), pins, ..Self::default() };
         let mut names = Vec::new();
         let mut rooms = Vec::new();
         let mut lying_in = Vec::new();
@@ -113,6 +116,11 @@ impl Config {
         }
         section.finish();
         Some(config)
+    }
+
+    /// `pins = "pins.log"`: where the pins' levels are written down, relative to the state directory.
+    pub fn pins(&self) -> Option<&Path> {
+        self.pins.as_deref()
     }
 
     /// Reports the sensors and outputs that the simulation names and nobody has. Where they stand is forgotten with that.
@@ -282,6 +290,7 @@ pub(super) mod tests {
 
     const GREENHOUSE: &str = r#"
         seed = 7
+        pins = "pins.log"
 
         [plants.house]
         kind = "room"
@@ -310,7 +319,7 @@ pub(super) mod tests {
         let (config, found) = read(GREENHOUSE);
         assert_eq!(found, []);
         let config = config.unwrap();
-        assert_eq!(config.seed, 7);
+        assert_eq!((config.seed, config.pins()), (7, Some(Path::new("pins.log"))));
         let [house, bed] = &config.plants[..] else { panic!("{config:?}") };
         assert_eq!((house.name.as_str(), house.effects.len()), ("house", 2));
         assert_eq!(bed.effects[0].strength, 0.1);

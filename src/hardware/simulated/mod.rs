@@ -12,10 +12,13 @@ mod config;
 mod fault;
 mod handle;
 mod plant;
+mod record;
 mod world;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use embedded_hal::i2c::Operation;
@@ -25,6 +28,7 @@ pub use self::config::Config;
 pub use self::fault::Fault;
 use self::fault::{Deed, Faults, device};
 use self::handle::{Bus, InputPin, NoDelay, OutputPin, PwmChannel, WireDevice};
+use self::record::Record;
 use self::world::World;
 use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm};
 use crate::clock::Clock;
@@ -55,6 +59,7 @@ struct Shared {
     wires: HashMap<Actuator, OutputId>,
     faults: Faults,
     garbage: fastrand::Rng,
+    record: Option<Record>,
 }
 
 /// A chip and the number of its sensing element in the world.
@@ -78,6 +83,7 @@ impl Simulated {
             changes: BTreeMap::new(),
             wires: HashMap::new(),
             faults: Faults::new(),
+            record: None,
         };
         Self { clock, shared: Arc::new(Mutex::new(shared)) }
     }
@@ -117,6 +123,12 @@ impl Simulated {
     /// Lets an output act on the plants that name it. Wire before the output is opened.
     pub fn wire(&self, output: &OutputId, actuator: Actuator) {
         self.lock().wires.insert(actuator, output.clone());
+    }
+
+    /// Writes every change of a pin or PWM channel down in a file from now on, behind what it holds.
+    pub fn record(&self, file: &Path) -> io::Result<()> {
+        self.lock().record = Some(Record::open(file)?);
+        Ok(())
     }
 
     /// For tests: whether a pin is on; `None` if nobody ever drove it.
@@ -198,14 +210,17 @@ impl Simulated {
     fn drive(&self, actuator: Actuator, level: Level) {
         let now = self.clock.now();
         let mut shared = self.lock();
-        let Shared { wires, world, levels, changes, .. } = &mut *shared;
+        let Shared { wires, world, levels, changes, record, .. } = &mut *shared;
         if let Some(output) = wires.get(&actuator) {
             world.set_level(output, level, now);
         }
-        let before = levels.insert(actuator, level);
-        if let Actuator::Pin(pin) = actuator
-            && before != Some(level)
-        {
+        if levels.insert(actuator, level) == Some(level) {
+            return;
+        }
+        if let Some(record) = record {
+            record.write(self.clock.wall(), actuator, level);
+        }
+        if let Actuator::Pin(pin) = actuator {
             let changes = changes.entry(pin).or_default();
             if changes.len() == CHANGES {
                 changes.pop_front();

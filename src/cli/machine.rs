@@ -1,0 +1,54 @@
+//! What `run` and `safe` share: where the state directory is, and which board a configuration means.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::clock::Clock;
+use crate::config::{Config, HardwareKind};
+use crate::daemon;
+use crate::hardware::Hardware;
+use crate::hardware::raspberry::Raspberry;
+use crate::hardware::simulated::Simulated;
+use crate::lock;
+
+/// The unit's own, for whoever looks after it from a shell.
+const UNIT: &str = "/var/lib/homeostat";
+
+/// systemd's, if it gives one; else where we are.
+pub fn state_directory() -> PathBuf {
+    given().unwrap_or_default()
+}
+
+/// Where the daemon of this machine keeps its state: as above, but where nothing ran here, the unit's.
+pub fn last_state_directory() -> PathBuf {
+    given().unwrap_or_else(|| {
+        let (here, unit) = (PathBuf::new(), PathBuf::from(UNIT));
+        // `exists` would take "permission denied" for a no.
+        let ran_in = |state: &Path| state.join(lock::NAME).try_exists().unwrap_or(true);
+        if !ran_in(&here) && ran_in(&unit) { unit } else { here }
+    })
+}
+
+fn given() -> Option<PathBuf> {
+    let given = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty())
+}
+
+/// The board of a configuration, and the same again if it is a world in this process. Touches no pin and no bus.
+pub fn board(config: &Config, clock: Clock, state: &Path) -> anyhow::Result<(Arc<dyn Hardware>, Option<Simulated>)> {
+    match config.node.hardware {
+        HardwareKind::Simulated => {
+            let world = daemon::simulated(config, clock);
+            if let Some(pins) = config.simulation.as_ref().and_then(|simulation| simulation.pins()) {
+                let file = state.join(pins);
+                world.record(&file).with_context(|| {
+                    format!("cannot write `pins` of [simulation] to {}; give the path of a file", file.display())
+                })?;
+            }
+            Ok((Arc::new(world.clone()), Some(world)))
+        }
+        HardwareKind::RaspberryPi => Ok((Raspberry::open()?, None)),
+    }
+}
