@@ -2,6 +2,7 @@
 //!
 //! These use real sockets, so a test with them runs on the real clock and waits for conditions, never for a time.
 
+#![allow(dead_code, reason = "each test uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 use std::net::TcpListener;
