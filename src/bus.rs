@@ -3,15 +3,20 @@
 //! It is not an actor but a shared table, so it has no mailbox that could fill and no way to die. Every queue behind it
 //! is bounded; what does not fit is dropped, oldest first, and counted.
 
-use std::collections::{HashMap, VecDeque};
+mod latest;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::Recipient;
 use tokio::sync::Notify;
 
+pub use latest::Past;
+
+use self::latest::Latest;
 use crate::clock::Clock;
-use crate::message::{Adjust, Event, NewReading, SensorState};
+use crate::message::{Adjust, ControllerState, Event, NewReading, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
@@ -34,6 +39,7 @@ struct Table {
     online: HashMap<SensorId, bool>,
     outputs: HashMap<OutputId, Recipient<Demand>>,
     controllers: HashMap<ControllerId, Recipient<Adjust>>,
+    states: Latest,
     taps: Vec<Arc<Queue>>,
 }
 
@@ -78,9 +84,11 @@ impl Bus {
         seq
     }
 
-    /// Tells everyone who taps the bus.
+    /// Tells everyone who taps the bus, and keeps the newest state of an output or a controller.
     pub fn tell(&self, event: Event) {
-        self.spread(&mut self.table(), event);
+        let mut table = self.table();
+        table.states.take(&event);
+        self.spread(&mut table, event);
     }
 
     /// A sensor came or went; told on if that is news. Gives what was known before.
@@ -96,6 +104,50 @@ impl Bus {
     /// The latest reading of a channel.
     pub fn latest(&self, channel: &ChannelId) -> Option<Reading> {
         self.table().channels.get(channel)?.latest.clone()
+    }
+
+    /// The latest reading of every channel that was read, by channel.
+    pub fn readings(&self) -> BTreeMap<ChannelId, Reading> {
+        let table = self.table();
+        let latest = |(id, channel): (&ChannelId, &Channel)| Some((id.clone(), channel.latest.clone()?));
+        table.channels.iter().filter_map(latest).collect()
+    }
+
+    /// Which sensors were heard of, and whether they read.
+    pub fn sensors(&self) -> BTreeMap<SensorId, bool> {
+        self.table().online.iter().map(|(id, online)| (id.clone(), *online)).collect()
+    }
+
+    /// Every output's present and past.
+    pub fn outputs(&self) -> BTreeMap<OutputId, Past> {
+        self.table().states.outputs.clone()
+    }
+
+    /// Every controller's latest state.
+    pub fn controllers(&self) -> BTreeMap<ControllerId, ControllerState> {
+        self.table().states.controllers.clone()
+    }
+
+    /// The sensor is there no more: its channels have no latest reading. Whoever listens to one still does.
+    pub fn forget_sensor(&self, sensor: &SensorId) {
+        let mut table = self.table();
+        table.online.remove(sensor);
+        let channels = table.channels.iter_mut();
+        channels.filter(|(id, _)| id.sensor() == sensor.as_str()).for_each(|(_, channel)| channel.latest = None);
+    }
+
+    /// The output is there no more.
+    pub fn forget_output(&self, output: &OutputId) {
+        let mut table = self.table();
+        table.outputs.remove(output);
+        table.states.outputs.remove(output);
+    }
+
+    /// The controller is there no more.
+    pub fn forget_controller(&self, controller: &ControllerId) {
+        let mut table = self.table();
+        table.controllers.remove(controller);
+        table.states.controllers.remove(controller);
     }
 
     /// The number of the newest reading.
