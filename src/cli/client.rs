@@ -1,6 +1,7 @@
 //! How the commands speak to a daemon that runs: finding its socket, asking once, and what to tell a person when that fails.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -127,7 +128,7 @@ impl Trouble {
                 let denied = tried.iter().any(|(_, error)| error.kind() == io::ErrorKind::PermissionDenied);
                 let tried: String = tried
                     .iter()
-                    .map(|(socket, error)| format!("  tried  {}: {}\n", socket.display(), reason(error)))
+                    .map(|(socket, error)| format!("  tried  {}: {}\n", socket.display(), reason(socket, error)))
                     .collect();
                 let next = if denied {
                     "add yourself to its group (sudo usermod -aG homeostat $USER) and log in again"
@@ -206,13 +207,18 @@ fn read<T: DeserializeOwned>(socket: &Path, body: &[u8]) -> Result<T, Trouble> {
 }
 
 /// The system's words for what most often is the matter are about sockets, not about daemons.
-fn reason(error: &io::Error) -> String {
+fn reason(socket: &Path, error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::ConnectionRefused if !is_socket(socket) => "it is not a socket".to_owned(),
         io::ErrorKind::ConnectionRefused => "the daemon that listened here has died".to_owned(),
         io::ErrorKind::NotFound => "there is none".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 #[cfg(test)]

@@ -73,13 +73,30 @@ fn reading(why: &Why<'_>, RestsOn { input, value, seq, .. }: &RestsOn<'_>) -> St
 fn controller(why: &Why<'_>, rests_on: &RestsOn<'_>) -> String {
     let &RestsOn { ref by, setpoint, p, i, d, .. } = rests_on;
     let name = by.strip_prefix("controllers.").unwrap_or(by);
-    match why.controller.as_ref().map(|controller| &*controller.mode) {
-        Some("waiting") => format!("{name} aims at {setpoint:.2}, but waits for a reading that it can use"),
+    let now = why.controller.as_ref();
+    match now.map(|now| &*now.mode) {
+        Some("waiting") => return format!("{name} aims at {setpoint:.2}, but waits for a reading that it can use"),
         Some("manual") => {
-            format!("{name} is held at {:.0} % by hand", percent(why.controller.as_ref().map_or(0.0, |c| c.output)))
+            return format!("{name} is held at {:.0} % by hand", percent(now.map_or(0.0, |now| now.output)));
         }
-        _ => format!("{name} aims at {setpoint:.2}: p {p:+.3}, i {i:+.3}, d {d:+.3} = {:.0} %", percent(p + i + d)),
+        _ => {}
     }
+    let sum = percent(p + i + d);
+    let mut text = format!("{name} aims at {setpoint:.2}: p {p:+.3}, i {i:+.3}, d {d:+.3} = {sum:.0} %");
+    // What it made of exactly these terms, not of a later reading.
+    let Some(now) = now.filter(|now| (now.p, now.i, now.d) == (p, i, d)) else { return text };
+    let output = percent(now.output);
+    if output != sum {
+        text += &format!(", cut to {output:.0} %");
+    }
+    if why.now.level == 0.0 && limit(&why.now).is_none() {
+        text += match output {
+            0.0 => "",
+            1.0.. => "; it raises, and this output lowers",
+            _ => "; it lowers, and this output raises",
+        };
+    }
+    text
 }
 
 /// Without the sign of a zero.
@@ -255,6 +272,16 @@ heater is off since 08:32:50, confirmed
   pin         off, confirmed
 "
         );
+    }
+
+    #[test]
+    fn the_output_of_the_other_direction_says_so() {
+        let mut why = heater();
+        why.now = output(9, 0.0, Some("controllers.warmth"), "controllers.warmth asks for off");
+        why.rests_on = why.rests_on.map(|rests_on| RestsOn { p: 1.434, i: 0.017, d: -0.024, ..rests_on });
+        why.controller = why.controller.map(|now| Controller { p: 1.434, i: 0.017, d: -0.024, output: 1.0, ..now });
+        let expected = "d -0.024 = 143 %,\n              cut to 100 %; it raises, and this output lowers\n";
+        assert!(told(&why).contains(expected), "{}", told(&why));
     }
 
     #[test]

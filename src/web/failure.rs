@@ -26,7 +26,7 @@ impl Failure {
         let known: Vec<&str> = known.collect();
         let hint = match nearest(name, &known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => format!("there is no {what} at the moment"),
+            None if known.is_empty() => "there is none at the moment".to_owned(),
             None => format!("there is {}", known.join(", ")),
         };
         Self::new(StatusCode::NOT_FOUND, format!("there is no {what} `{name}`"), hint)

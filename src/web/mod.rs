@@ -46,8 +46,9 @@ const LONGEST_BODY: usize = 64 << 10;
 /// Clients at a time; more wait their turn.
 const CLIENTS: usize = 16;
 
-/// A client that has not said what it wants by then is cut off, and so is one that asks nothing more.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A client that has not said what it wants by then is cut off, and so is one that asks nothing more. Less than our own
+/// commands wait for an answer, so those get their turn also when somebody holds every place.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is told about, and asked to act. All of it is shared and cheap to clone.
 #[derive(Clone)]
