@@ -3,15 +3,20 @@
 //! It is not an actor but a shared table, so it has no mailbox that could fill and no way to die. Every queue behind it
 //! is bounded; what does not fit is dropped, oldest first, and counted.
 
-use std::collections::{HashMap, VecDeque};
+mod latest;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::Recipient;
 use tokio::sync::Notify;
 
+pub use latest::Past;
+
+use self::latest::Latest;
 use crate::clock::Clock;
-use crate::message::{Adjust, Event, NewReading, SensorState};
+use crate::message::{Adjust, ControllerState, Event, NewReading, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
@@ -34,6 +39,7 @@ struct Table {
     online: HashMap<SensorId, bool>,
     outputs: HashMap<OutputId, Recipient<Demand>>,
     controllers: HashMap<ControllerId, Recipient<Adjust>>,
+    states: Latest,
     taps: Vec<Arc<Queue>>,
 }
 
@@ -52,6 +58,7 @@ impl Table {
         self.online.retain(|sensor, _| sensor.as_str() != id);
         self.outputs.retain(|output, _| output.as_str() != id);
         self.controllers.retain(|controller, _| controller.as_str() != id);
+        self.states.forget(id);
     }
 }
 
@@ -90,9 +97,10 @@ impl Bus {
         seq
     }
 
-    /// Tells everyone who taps the bus.
+    /// Tells everyone who taps the bus, and keeps the newest state of an output or a controller.
     pub fn tell(&self, event: Event) {
         let mut table = self.table();
+        table.states.take(&event);
         if let Event::Gone(gone) = &event {
             table.forget(&gone.id);
         }
@@ -112,6 +120,28 @@ impl Bus {
     /// The latest reading of a channel.
     pub fn latest(&self, channel: &ChannelId) -> Option<Reading> {
         self.table().channels.get(channel)?.latest.clone()
+    }
+
+    /// The latest reading of every channel that was read, by channel.
+    pub fn readings(&self) -> BTreeMap<ChannelId, Reading> {
+        let table = self.table();
+        let latest = |(id, channel): (&ChannelId, &Channel)| Some((id.clone(), channel.latest.clone()?));
+        table.channels.iter().filter_map(latest).collect()
+    }
+
+    /// Which sensors were heard of, and whether they read.
+    pub fn sensors(&self) -> BTreeMap<SensorId, bool> {
+        self.table().online.iter().map(|(id, online)| (id.clone(), *online)).collect()
+    }
+
+    /// Every output's present and past.
+    pub fn outputs(&self) -> BTreeMap<OutputId, Past> {
+        self.table().states.outputs.clone()
+    }
+
+    /// Every controller's latest state.
+    pub fn controllers(&self) -> BTreeMap<ControllerId, ControllerState> {
+        self.table().states.controllers.clone()
     }
 
     /// The number of the newest reading.

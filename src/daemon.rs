@@ -138,6 +138,11 @@ impl Daemon {
         &self.site.store
     }
 
+    /// Where it stands, now and later.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.clone()
+    }
+
     /// Ends a child (`outputs.heater`), which is then begun anew as after any other end.
     pub fn restart(&self, name: &str) {
         // A root that is gone or drowned cannot restart anything; whoever waits for the child will see that.

@@ -35,8 +35,10 @@ pub mod controllers;
 pub mod outputs;
 
 // What is told, and to whom.
+pub mod payload;
 pub mod store;
 pub mod mqtt;
+pub mod web;
 pub mod telemetry;
 pub mod systemd;
 

@@ -60,6 +60,14 @@ pub struct OutputState {
     pub since: Timestamp,
 }
 
+impl OutputState {
+    /// What keeps it from following the demand: the sentence of `why`, unless that only repeats who asks for how much.
+    pub fn limit(&self) -> Option<&str> {
+        let asks = |by: &Owner| self.why.strip_prefix(by.as_str()).is_some_and(|rest| rest.starts_with(" asks for "));
+        (!self.by.as_ref().is_some_and(asks)).then_some(&*self.why)
+    }
+}
+
 /// What a controller has worked out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControllerState {

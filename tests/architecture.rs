@@ -58,7 +58,15 @@ const ROOMS: &[Room] = &[
         may: &[&["alarms", "bus", "clock", "lifeline", "message", "model", "panics"], READING],
     },
     Room { name: "store", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
-    Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
+    Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics", "payload"], READING] },
+    Room { name: "payload", may: &[&["message", "model"]] },
+    Room {
+        name: "web",
+        may: &[
+            &["alarms", "bus", "clock", "config::nearest", "message", "model", "payload"],
+            &["store::Store", "supervisor::Stage"],
+        ],
+    },
     Room {
         name: "config",
         may: &[
@@ -87,6 +95,8 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["sd_notify"], &["systemd.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),
     (&["anyhow", "clap"], &["cli/", "main.rs"]),
+    (&["actix_web"], &["web/"]),
+    (&["httparse"], &["cli/client.rs"]),
     (
         &["actix"],
         &[

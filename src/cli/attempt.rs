@@ -69,6 +69,11 @@ impl Attempt {
         Self { copies, path: path.to_owned(), text: file.clone(), file, fallback, instead: None }
     }
 
+    /// Which file it is about.
+    pub fn file(&self) -> &Path {
+        &self.path
+    }
+
     /// The file as it is now, for a daemon that runs already.
     ///
     /// # Errors

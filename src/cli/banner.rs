@@ -68,5 +68,8 @@ fn write(config: &Config, state: &Path, text: &mut String) -> std::fmt::Result {
             writeln!(text, "  look        mosquitto_sub -h {host} -p {port} -t 'homeostat/{}/#' -v", config.node.name)?;
         }
     }
+    if let Some(output) = config.outputs.first() {
+        writeln!(text, "  ask         homeostat status, homeostat why {}", output.id)?;
+    }
     writeln!(text, "  stop        Ctrl-C; outputs go to their safe levels first\n")
 }

@@ -32,7 +32,12 @@ pub fn last_state_directory() -> PathBuf {
 }
 
 fn given() -> Option<PathBuf> {
-    let given = std::env::var_os("STATE_DIRECTORY")?;
+    first_directory("STATE_DIRECTORY")
+}
+
+/// systemd gives several as `one:two`.
+pub fn first_directory(variable: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable)?;
     std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty())
 }
 

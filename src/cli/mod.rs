@@ -1,20 +1,28 @@
 //! The command line: one file for each subcommand, and what their exit codes mean.
 
+mod alarms;
 mod attempt;
 mod banner;
 mod check;
+mod client;
 mod machine;
+mod page;
+mod reload;
 mod run;
 mod safe;
+mod serve;
+mod status;
 mod take_over;
+mod why;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+use self::client::{Client, Trouble};
 use crate::config::Wrong;
 
 /// How the process ends. Scripts and systemd units rely on these numbers.
@@ -23,13 +31,15 @@ use crate::config::Wrong;
 pub enum Exit {
     /// All went well; `run` was stopped in order.
     Fine = 0,
-    /// The configuration is wrong or cannot be read. Starting again will not help.
+    /// The configuration is wrong or cannot be read, or what a command named is not there. Trying again will not help.
     Configuration = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The configuration is right, but the daemon could not start: hardware, database, the broker's port. Or it runs already.
+    /// The configuration is right, but the daemon could not start: hardware, database, the broker's port. Or it runs already. To
+    /// a command that speaks to one: no daemon answers.
     Start = 3,
-    /// The daemon ran and had to end: starting again may help. Of `safe`: an output may not be safe.
+    /// The daemon ran and had to end, or answered what no daemon should. Starting again may help. Of `safe`: an output may not be
+    /// safe.
     Failed = 4,
 }
 
@@ -41,9 +51,9 @@ impl From<Exit> for ExitCode {
 
 const EXIT_CODES: &str = "Exit codes:
   0  all went well
-  1  the configuration is wrong or cannot be read
+  1  the configuration is wrong or cannot be read, or there is no such output or alarm
   2  the command line is wrong
-  3  the daemon could not start: hardware, database, the broker's port; or it runs already
+  3  the daemon could not start: hardware, database, the broker's port; it runs already; or none answers
   4  the daemon failed while it ran; of `safe`: an output may not be safe";
 
 /// Keeps a greenhouse, a fermenter or a reef tank as its owner wants it.
@@ -77,27 +87,95 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: check::Format,
     },
+    /// Show everything that a running daemon reads, drives and controls
+    Status {
+        #[command(flatten)]
+        at: At,
+        /// As the daemon's API gives it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell why an output is as it is: reading, controller, demand, limit, pin, and what was before
+    Why {
+        /// Its name; without one, all of them
+        output: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// List the alarms that stand
+    Alarms {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Acknowledge alarms: you know, and what was stopped over a latched one may begin again
+    Ack {
+        /// Their names, as `homeostat alarms` lists them
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All that stand
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Have a running daemon read its configuration again; nothing changes if there is a mistake in it
+    Reload {
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Which daemon is meant.
+#[derive(Debug, Args)]
+struct At {
+    /// The daemon's socket [default: $HOMEOSTAT_SOCKET, ./homeostat.sock or /run/homeostat/homeostat.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
 }
 
 /// Does what the arguments say; the first of them is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Command::Run { file, fallback } }) => run::run(&file, fallback),
-        Ok(Arguments { command: Command::Safe { file } }) => safe::safe(&file),
-        Ok(Arguments { command: Command::Check { file, format } }) => check::check(&file, format),
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(Arguments { command }) => command,
         Err(error) => {
             // A closed pipe is no reason to fail.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Fine }
+            return if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+        }
+    };
+    match command {
+        Command::Run { file, fallback } => run::run(&file, fallback),
+        Command::Safe { file } => safe::safe(&file),
+        Command::Check { file, format } => check::check(&file, format),
+        Command::Status { at, json } => ask(at, |daemon| status::status(daemon, json)),
+        Command::Why { output, at } => ask(at, |daemon| why::why(daemon, output.as_deref())),
+        Command::Alarms { at } => ask(at, alarms::alarms),
+        // Without names, `all` is given: clap has seen to that.
+        Command::Ack { names, all: _, at } => ask(at, |daemon| alarms::acknowledge(daemon, &names)),
+        Command::Reload { at } => ask(at, reload::reload),
+    }
+}
+
+/// Speaks to a running daemon.
+fn ask(at: At, command: impl FnOnce(&Client) -> Result<(), Trouble>) -> Exit {
+    match command(&Client::new(at.socket)) {
+        Ok(()) => Exit::Fine,
+        Err(trouble) => {
+            let _ = io::stderr().write_all(trouble.tell().as_bytes());
+            trouble.exit()
         }
     }
 }
 
-/// What is wrong with a file, for people. In colour on a terminal, unless `NO_COLOR` is set.
+/// Whether colours are wanted there: on a terminal, unless `NO_COLOR` is set.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What is wrong with a file, for people.
 fn tell(wrong: &Wrong, stream: &impl IsTerminal) -> String {
-    let colours = stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match wrong {
-        Wrong::Mistakes(mistakes) => mistakes.render(colours),
+        Wrong::Mistakes(mistakes) => mistakes.render(colours(stream)),
         Wrong::Unreadable { .. } => format!("error: {wrong}\n"),
     }
 }

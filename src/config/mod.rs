@@ -21,7 +21,7 @@ pub use self::check::{Devices, Output, Sensor};
 pub use self::diagnostic::{Diagnostic, Place};
 pub use self::file::{Mistakes, Wrong, bytes, load, read};
 pub use self::node::{HardwareKind, Node};
-pub use self::section::Section;
+pub use self::section::{Section, nearest};
 pub use self::value::{Frequency, Value, written};
 use crate::hardware::simulated;
 use crate::model::{OutputId, SensorId};

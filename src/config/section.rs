@@ -244,7 +244,7 @@ impl<'a> Section<'a> {
 }
 
 /// The candidate that `name` was most likely meant to be.
-pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     /// Nobody mistypes a longer word for another, and the comparison takes the product of both lengths.
     const LONGEST: usize = 64;
     candidates

@@ -1,9 +1,7 @@
 //! What is published: small JSON objects, `online` and `offline`, and nothing at all for an alarm that has gone.
 
-use serde::{Serialize, Serializer};
-
-use crate::message::{Alarm, ControllerState, Event, Mode, OutputState};
-use crate::model::{Reading, Timestamp};
+use crate::message::Event;
+use crate::payload::{Alarm, Controller, Output, Reading, json};
 
 /// The payload of the will, and of a sensor that is not there.
 pub(super) const OFFLINE: &[u8] = b"offline";
@@ -13,132 +11,26 @@ pub(super) const ONLINE: &[u8] = b"online";
 /// The event's payload.
 pub(super) fn of(event: &Event) -> Vec<u8> {
     match event {
-        Event::Reading(reading) => json(&ReadingPayload::from(reading)),
+        Event::Reading(reading) => json(&Reading::from(reading)),
         Event::Sensor(state) => if state.online { ONLINE } else { OFFLINE }.to_vec(),
-        Event::Output(state) => json(&OutputPayload::from(state)),
-        Event::Controller(state) => json(&ControllerPayload::from(state)),
-        Event::Alarm(alarm) => alarm_payload(alarm),
+        Event::Output(state) => json(&Output::from(state)),
+        Event::Controller(state) => json(&Controller::from(state)),
         // An empty retained payload makes the broker forget the topic.
+        Event::Alarm(alarm) => Alarm::standing(alarm).map_or_else(Vec::new, |alarm| json(&alarm)),
         Event::Gone(_) => Vec::new(),
     }
 }
 
-#[derive(Serialize)]
-struct ReadingPayload<'a> {
-    value: Option<f64>,
-    unit: &'a str,
-    #[serde(serialize_with = "rfc_3339")]
-    time: Timestamp,
-    quality: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    seq: u64,
-}
-
-impl<'a> From<&'a Reading> for ReadingPayload<'a> {
-    fn from(reading: &'a Reading) -> Self {
-        Self {
-            value: reading.sample.value().map(short),
-            unit: reading.quantity.unit(),
-            time: reading.time,
-            quality: reading.sample.quality(),
-            reason: reading.sample.reason().map(|reason| &**reason),
-            seq: reading.seq,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct OutputPayload<'a> {
-    level: f64,
-    on: bool,
-    by: Option<&'a str>,
-    #[serde(serialize_with = "rfc_3339")]
-    since: Timestamp,
-    why: &'a str,
-    confirmed: bool,
-}
-
-impl<'a> From<&'a OutputState> for OutputPayload<'a> {
-    fn from(state: &'a OutputState) -> Self {
-        Self {
-            level: short(state.level.get()),
-            on: state.on,
-            by: state.by.as_ref().map(|owner| owner.as_str()),
-            since: state.since,
-            why: &state.why,
-            confirmed: state.confirmed,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ControllerPayload {
-    setpoint: f64,
-    mode: &'static str,
-    input: Option<f64>,
-    p: f64,
-    i: f64,
-    d: f64,
-    output: f64,
-}
-
-impl From<&ControllerState> for ControllerPayload {
-    fn from(state: &ControllerState) -> Self {
-        let mode = match state.mode {
-            Mode::Automatic => "automatic",
-            Mode::Manual(_) => "manual",
-            Mode::Waiting => "waiting",
-        };
-        Self {
-            setpoint: short(state.setpoint),
-            mode,
-            input: state.input.map(short),
-            p: short(state.terms.p),
-            i: short(state.terms.i),
-            d: short(state.terms.d),
-            output: short(state.output),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct AlarmPayload<'a> {
-    text: &'a str,
-    #[serde(serialize_with = "rfc_3339")]
-    since: Timestamp,
-    latched: bool,
-    acknowledged: bool,
-}
-
-/// An empty retained payload makes the broker forget the topic.
-fn alarm_payload(alarm: &Alarm) -> Vec<u8> {
-    let &Alarm { since, latched, acknowledged, .. } = alarm;
-    let payload = |text| json(&AlarmPayload { text, since, latched, acknowledged });
-    alarm.text.as_deref().map_or_else(Vec::new, payload)
-}
-
-fn json(payload: &impl Serialize) -> Vec<u8> {
-    // These structs have text keys and finite or null numbers, so they always can be written.
-    serde_json::to_vec(payload).unwrap_or_default()
-}
-
-fn rfc_3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
-}
-
-/// Four decimals: more than any sensor is exact to. The store keeps all of them.
-fn short(value: f64) -> f64 {
-    let rounded = (value * 1e4).round() / 1e4;
-    // Numbers too large for this have no decimals anyway; -0 would only puzzle.
-    if rounded.is_finite() { rounded + 0.0 } else { value }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::message::SensorState;
-    use crate::model::{ChannelId, ControllerId, Level, Monotonic, OutputId, Owner, Quantity, Sample, SensorId, Terms};
+    use crate::message::{Alarm, ControllerState, Mode, OutputState, SensorState};
+    use crate::model::{
+        Because, ChannelId, ControllerId, Level, Monotonic, OutputId, Owner, Quantity, Reading, Sample, SensorId,
+        Terms, Timestamp,
+    };
 
     const TIME: Timestamp = Timestamp::from_millis(1_795_250_000_250);
 
@@ -196,7 +88,13 @@ mod tests {
             text(&Event::Output(state.clone())),
             r#"{"level":0.4,"on":true,"by":"controllers.warmth","since":"2026-11-21T08:33:20.250Z","why":"controllers.warmth asks for 40 %","confirmed":true}"#
         );
-        assert!(text(&Event::Output(OutputState { by: None, ..state })).contains(r#""by":null"#));
+        assert!(text(&Event::Output(OutputState { by: None, ..state.clone() })).contains(r#""by":null"#));
+        let input = ChannelId::parse("air.temperature").unwrap();
+        let terms = Terms { p: 0.319, i: 0.081, d: -0.0 };
+        let because = Some(Arc::new(Because { input, value: 21.34, seq: 81734, setpoint: 24.0, terms }));
+        assert!(text(&Event::Output(OutputState { because, ..state })).ends_with(
+            r#""because":"air.temperature is 21.34 (reading 81734), aiming at 24.00: p +0.319, i +0.081, d -0.000","confirmed":true}"#
+        ));
     }
 
     #[test]

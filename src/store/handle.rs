@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// How many readings wait for the disk.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.pending().len()
     }
 

@@ -26,7 +26,8 @@ use crate::model::Timestamp;
 use crate::panics;
 
 /// What holds in every filter that does not name these itself: the broker's own news would drown ours.
-const QUIET: [(&str, LevelFilter); 2] = [("rumqttd", LevelFilter::OFF), ("rumqttc", LevelFilter::WARN)];
+const QUIET: [(&str, LevelFilter); 3] =
+    [("rumqttd", LevelFilter::OFF), ("rumqttc", LevelFilter::WARN), ("actix_server", LevelFilter::WARN)];
 
 /// Which events are logged. Parsed from `info,homeostat::sensors=debug`; by default, what a person wants to know.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,186 @@
+//! The daemon from its start to its end: what signals, systemd and the socket ask of it meanwhile.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::attempt::Attempt;
+use super::machine::{board, first_directory};
+use super::take_over::{ALARM, take_over};
+use super::{Exit, banner};
+use crate::clock::Clock;
+use crate::config::{Config, HardwareKind};
+use crate::daemon::{Daemon, Host};
+use crate::hardware::lane::Execution;
+use crate::signal::{Signal, Signals};
+use crate::supervisor::Stage;
+use crate::systemd::Notify;
+use crate::web::{self, Commands, Refused, Served};
+
+/// Each phase of the stop has a deadline of its own; this one is for the case that they fail. systemd waits for five seconds.
+const LONGEST_STOP: Duration = Duration::from_secs(3);
+
+/// Runs a daemon until it is stopped or ends by itself.
+pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signals: Signals) -> anyhow::Result<Exit> {
+    let clock = Clock::system();
+    let (hardware, world) = board(&config, clock, &state)?;
+    let host = Host {
+        clock,
+        hardware,
+        world,
+        execution: Execution::Thread,
+        control: Arbiter::current(),
+        services: Arbiter::new().handle(),
+        state,
+        seed: fastrand::u64(..),
+    };
+    let banner = banner::banner(&config, &host.state);
+    let summary = banner::summary(&config);
+
+    let systemd = Arc::new(Notify::new());
+    let feed = systemd.clone();
+    attempt.takes_outputs();
+    let (node, kind, services) = (config.node.name.clone(), config.node.hardware, host.services.clone());
+    let socket = runtime_directory(&host.state).join(web::SOCKET);
+    let mut daemon = Daemon::start(config, host, move || feed.feed()).await?;
+    let _ = io::stdout().write_all(banner.as_bytes());
+    match &attempt.instead {
+        Some(text) => {
+            tracing::error!("{text}");
+            daemon.alarms().raise(ALARM, text);
+        }
+        None => daemon.alarms().forget(ALARM),
+    }
+    let (asks, mut asked) = mpsc::channel(1);
+    let state = web::State {
+        node: node.into(),
+        hardware: match kind {
+            HardwareKind::Simulated => "simulated",
+            HardwareKind::RaspberryPi => "raspberry-pi",
+        },
+        config: attempt.file().to_owned(),
+        clock,
+        bus: daemon.bus().clone(),
+        alarms: daemon.alarms().clone(),
+        store: daemon.store().clone(),
+        stage: daemon.stage(),
+        commands: Arc::new(Asks(asks)),
+    };
+    let served = listen(&socket, state, &services).await;
+
+    let mut attempt = attempt.clone();
+    let mut ran = false;
+    let ended = loop {
+        tokio::select! {
+            // A signal during the start is a signal too.
+            biased;
+            signal = signals.next() => match signal {
+                Signal::Stop => break None,
+                Signal::Reload => drop(reload(&mut daemon, &mut attempt, &systemd).await),
+            },
+            Some(answer) = asked.recv() => {
+                // Whoever has gone meanwhile does not hear of it; the log does.
+                let _ = answer.send(reload(&mut daemon, &mut attempt, &systemd).await);
+            }
+            stage = daemon.running(), if !ran => {
+                ran = true;
+                if stage == Stage::Running {
+                    systemd.ready();
+                    systemd.status(&summary);
+                    actix::spawn(attempt.clone().lasts());
+                }
+            }
+            stage = daemon.ended(), if ran => break Some(stage),
+        }
+    };
+    let stage = match ended {
+        Some(stage) => stage,
+        None => {
+            tracing::info!("stopping: outputs to their safe levels first");
+            systemd.stopping();
+            systemd.status("stopping");
+            let stage = daemon.stop(LONGEST_STOP).await;
+            if stage == Stage::Stopped {
+                attempt.stopped_in_order(ran);
+            }
+            stage
+        }
+    };
+    if let Some(served) = served {
+        served.stop().await;
+    }
+    Ok(match stage {
+        Stage::Failed(why) => {
+            tracing::error!("{why}");
+            Exit::Failed
+        }
+        _ => {
+            tracing::info!("stopped: every output is safe, every reading is stored");
+            Exit::Fine
+        }
+    })
+}
+
+/// The file again. What came of it is logged, and told to whoever asked.
+async fn reload(daemon: &mut Daemon, attempt: &mut Arc<Attempt>, systemd: &Notify) -> Result<String, Refused> {
+    systemd.reloading();
+    let result = take_over(daemon, attempt).await;
+    systemd.ready();
+    match result {
+        Ok((told, taken)) => {
+            tracing::info!("reloaded: {told}");
+            *attempt = Arc::new(taken);
+            actix::spawn(attempt.clone().lasts());
+            Ok(told)
+        }
+        Err(text) => {
+            tracing::error!("not reloaded: {text}");
+            Err(Refused { text })
+        }
+    }
+}
+
+/// The socket's way to the one who can reload.
+struct Asks(mpsc::Sender<oneshot::Sender<Result<String, Refused>>>);
+
+impl Commands for Asks {
+    fn reload(&self) -> BoxFuture<'static, Result<String, Refused>> {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.0.try_send(answer);
+        async move {
+            let busy = || Refused { text: "a reload is under way, or the daemon stops: ask again".to_owned() };
+            asked.map_err(|_| busy())?;
+            answered.await.unwrap_or_else(|_| Err(busy()))
+        }
+        .boxed()
+    }
+}
+
+/// The socket for people. The daemon does without one rather than not run.
+async fn listen(socket: &Path, state: web::State, services: &ArbiterHandle) -> Option<Served> {
+    match web::serve(socket, state).await {
+        Ok((served, server)) => {
+            services.spawn(async {
+                if let Err(error) = server.await {
+                    tracing::warn!("nobody serves the socket any more: {error}");
+                }
+            });
+            Some(served)
+        }
+        Err(error) => {
+            tracing::warn!("`homeostat status` and its like will not reach this daemon: {error}");
+            None
+        }
+    }
+}
+
+/// systemd's, if it gives one; else where the state is.
+fn runtime_directory(state: &Path) -> PathBuf {
+    first_directory("RUNTIME_DIRECTORY").unwrap_or_else(|| state.to_owned())
+}
