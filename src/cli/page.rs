@@ -63,6 +63,8 @@ impl Page {
     pub fn hang(&self, column: usize, text: &str) -> String {
         let mut lines = String::new();
         let mut at = column;
+        // A number and its unit stay together.
+        let text = text.replace(" %", "\u{a0}%").replace(" °C", "\u{a0}°C");
         for word in text.split(' ') {
             let length = word.chars().count();
             if at > column && at + 1 + length > WIDTH {
@@ -75,7 +77,7 @@ impl Page {
                 at += 1;
             }
             // No daemon's text moves the cursor of the person who reads it.
-            lines.extend(word.chars().map(|c| if c.is_control() { ' ' } else { c }));
+            lines.extend(word.chars().map(|c| if c.is_control() || c == '\u{a0}' { ' ' } else { c }));
             at += length;
         }
         lines

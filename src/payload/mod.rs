@@ -4,10 +4,11 @@
 //! in UTC.
 
 mod answer;
+mod rfc_3339;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use answer::{Acknowledged, Counts, Failure, Reloaded, RestsOn, Sensor, Status, Store, Why};
 
@@ -145,21 +146,6 @@ impl<'a> Alarm<'a> {
 pub fn json(payload: &impl Serialize) -> Vec<u8> {
     // These structs have text keys and finite or null numbers, so they always can be written.
     serde_json::to_vec(payload).unwrap_or_default()
-}
-
-/// Times as they are written everywhere.
-pub(crate) mod rfc_3339 {
-    use super::{Cow, Deserialize, Deserializer, Serializer, Timestamp};
-
-    pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(time)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let time: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
-        Ok(Timestamp::from_millis(time.as_millisecond()))
-    }
 }
 
 /// Four decimals: more than any sensor is exact to. The store keeps all of them.
