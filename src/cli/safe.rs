@@ -48,16 +48,29 @@ pub fn safe(file: &Path) -> Exit {
     let Ok(configs) = configurations(file, &Copies::new(&state)) else { return Exit::Configuration };
     match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => {
-            let all_safe = runtime.block_on(drive(configs, &state));
+            let clock = Clock::system();
+            let (houses, mut said) = houses(configs, clock, &state);
+            said.extend(runtime.block_on(drive(houses, Lanes::new(clock, Execution::Thread))));
             // A driver that hangs keeps its thread, and nobody waits for that one here.
             runtime.shutdown_background();
-            if all_safe { Exit::Fine } else { Exit::Failed }
+            report(&said)
         }
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: no output could be made safe: {error}; switch them off by hand");
-            Exit::Failed
-        }
+        Err(error) => report(&[Err(format!("no output could be made safe: {error}; switch them off by hand"))]),
     }
+}
+
+/// What became of one output, for people.
+type Said = Result<String, String>;
+
+fn report(said: &[Said]) -> Exit {
+    for line in said {
+        // Whoever closed the pipe has seen enough; the exit code says the rest.
+        let _ = match line {
+            Ok(safe) => writeln!(io::stdout(), "{safe}"),
+            Err(complaint) => writeln!(io::stderr(), "error: {complaint}"),
+        };
+    }
+    if said.iter().all(Result::is_ok) { Exit::Fine } else { Exit::Failed }
 }
 
 /// What says which outputs there are, the surest first; at least one. What is wrong with the file is told in any case.
@@ -82,6 +95,24 @@ fn complain(wrong: &Wrong) {
     let _ = err.write_all(tell(wrong, &err).as_bytes());
 }
 
+/// A configuration and its board.
+type House = (Config, Arc<dyn Hardware>);
+
+/// The boards of the configurations that have outputs, and which are not there.
+fn houses(configs: Vec<Config>, clock: Clock, state: &Path) -> (Vec<House>, Vec<Said>) {
+    let (mut houses, mut said) = (Vec::new(), Vec::new());
+    for config in configs.into_iter().filter(|config| !config.outputs.is_empty()) {
+        match board(&config, clock, state) {
+            Ok((hardware, _)) => houses.push((config, hardware)),
+            Err(error) => {
+                let names: Vec<&str> = config.outputs.iter().map(|output| output.id.as_str()).collect();
+                said.push(Err(format!("{} cannot be made safe: {error:#}", names.join(", "))));
+            }
+        }
+    }
+    (houses, said)
+}
+
 /// One output on its way to its safe level.
 struct Patient {
     id: String,
@@ -91,46 +122,33 @@ struct Patient {
     sure: Arc<Mutex<Option<Confirmation>>>,
 }
 
-/// Whether all of them are safe now.
-async fn drive(configs: Vec<Config>, state: &Path) -> bool {
-    let clock = Clock::system();
-    let lanes = Lanes::new(clock, Execution::Thread);
-    let (bank, mut patients, mut taken, mut all_safe) = (Bank::default(), Vec::new(), Vec::new(), true);
-    for config in configs {
+async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
+    let (bank, mut patients, mut taken) = (Bank::default(), Vec::new(), Vec::new());
+    for (config, hardware) in houses {
         let kind = config.node.hardware;
-        let hardware = match board(&config, clock, state) {
-            Ok((hardware, _)) => hardware,
-            Err(error) => {
-                let names: Vec<&str> = config.outputs.iter().map(|output| output.id.as_str()).collect();
-                let _ = writeln!(io::stderr(), "error: {} cannot be made safe: {error:#}", names.join(", "));
-                all_safe = false;
-                continue;
-            }
-        };
         for output in config.outputs {
             if claim(&mut taken, kind, output.device.claims()) {
                 patients.push(admit(output, &bank, &lanes, &hardware));
             }
         }
-    }
-    // The outcome is read from the slots, which also tell it when time was up.
-    let left = timeout(LONGEST, bank.seal()).await.unwrap_or_default();
-    for Patient { id, safe, place, slot, sure } in patients {
-        if slot.level() == Some(safe) {
-            let sure = match *locked(&sure) {
-                Some(Confirmation::ReadBack) => "confirmed",
-                _ => "accepted",
-            };
-            let _ = writeln!(io::stdout(), "{id}: {safe} ({place}), {sure}");
-        } else {
-            all_safe = false;
-            let who = format!("output {id}");
-            let why = left.iter().find(|(name, _)| **name == *who).map(|(_, error)| error.to_string());
-            let why = why.unwrap_or_else(|| format!("no answer within {} s", LONGEST.as_secs()));
-            let _ = writeln!(io::stderr(), "error: {id} ({place}) may not be {safe}: {why}; see to it by hand");
+        // What was a sensor's while the daemon lived must not be driven because the file has an output there by now.
+        for sensor in config.sensors {
+            claim(&mut taken, kind, sensor.device.claims());
         }
     }
-    all_safe
+    // The slots tell what came of it, also when time was up.
+    let left = timeout(LONGEST, bank.seal()).await.unwrap_or_default();
+    let outcome = |Patient { id, safe, place, slot, sure }| {
+        if slot.level() == Some(safe) {
+            let confirmed = *locked(&sure) == Some(Confirmation::ReadBack);
+            return Ok(format!("{id}: {safe} ({place}), {}", if confirmed { "confirmed" } else { "accepted" }));
+        }
+        let who = format!("output {id}");
+        let why = left.iter().find(|(name, _)| **name == *who).map(|(_, error)| error.to_string());
+        let why = why.unwrap_or_else(|| format!("no answer within {} s", LONGEST.as_secs()));
+        Err(format!("{id} ({place}) may not be {safe}: {why}; see to it by hand"))
+    };
+    patients.into_iter().map(outcome).collect()
 }
 
 /// Whether what an output occupies is still free; it is not any more then.
@@ -168,5 +186,57 @@ impl Line for Witnessed {
         let confirmation = self.line.write(level)?;
         *locked(&self.sure) = Some(confirmation);
         Ok(confirmation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon;
+    use crate::hardware::lane::Gate;
+    use crate::hardware::simulated::Fault;
+    use crate::model::Timestamp;
+
+    const HOUSE: &str = r#"
+        [node]
+        name = "house"
+        hardware = "simulated"
+        [outputs.heater]
+        driver = "gpio"
+        pin = 17
+        [outputs.lamp]
+        driver = "gpio"
+        pin = 27
+        safe = "on"
+        [outputs.fan]
+        driver = "pwm"
+        channel = 0
+        safe = "30%"
+    "#;
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_one_output_does_the_others_are_safe_within_two_seconds() {
+        let gate = Gate::new();
+        for (fault, why) in [
+            (Fault::Hang(gate), "busy"),
+            (Fault::Error, "injected fault"),
+            (Fault::PanicOnUse, "panics in use"),
+            (Fault::PanicOnOpen, "panics in open"),
+            (Fault::Garbage, "it reads on"),
+        ] {
+            let clock = Clock::simulated(Timestamp::from_millis(0));
+            let config = crate::config::parse(HOUSE).unwrap();
+            let world = daemon::simulated(&config, clock);
+            world.inject(&Claim::Pin(17), fault);
+            let said = drive(vec![(config, Arc::new(world.clone()))], Lanes::new(clock, Execution::Inline)).await;
+            assert!(clock.now().since_start() <= LONGEST, "{why}: {:?}", clock.now());
+
+            let [Err(heater), Ok(lamp), Ok(fan)] = &said[..] else { panic!("{why}: {said:?}") };
+            assert!(heater.starts_with("heater (GPIO pin 17) may not be off: ") && heater.contains(why), "{heater}");
+            assert!(heater.ends_with("; see to it by hand"), "{heater}");
+            assert_eq!(lamp, "lamp: on (GPIO pin 27), confirmed");
+            assert_eq!(fan, "fan: 30 % (PWM channel 0), accepted");
+            assert_eq!((world.pin(27), world.pwm_level(0)), (Some(true), Level::new(0.3)));
+        }
     }
 }

@@ -19,6 +19,7 @@ pub struct Devices<'t> {
     outputs: BTreeMap<String, Output>,
     claims: Vec<(Claim, Holder)>,
     driven: BTreeMap<String, Holder>,
+    powering: Vec<(OutputId, Holder)>,
 }
 
 /// Who has something, and where it says so.
@@ -39,6 +40,8 @@ pub struct Sensor {
 pub struct Output {
     /// On and off are all it can do: it has no `cycle` either.
     pub only_switches: bool,
+    /// It is a switch that rests at on, so that a device can live on it.
+    pub powers: bool,
 }
 
 impl<'t> Devices<'t> {
@@ -51,6 +54,7 @@ impl<'t> Devices<'t> {
             outputs: BTreeMap::new(),
             claims: Vec::new(),
             driven: BTreeMap::new(),
+            powering: Vec::new(),
         }
     }
 
@@ -144,6 +148,32 @@ impl<'t> Devices<'t> {
             }
         }
         Some(id)
+    }
+
+    /// The output that `key` must name, from which a sensor is fed. Checked when all outputs are known.
+    pub fn power(&mut self, section: &Section<'_>, key: &'static str) -> Option<OutputId> {
+        let id: OutputId = section.required(key)?;
+        self.powering.push((id.clone(), Holder::of(section, section.place(key))));
+        Some(id)
+    }
+
+    /// Reports the outputs that cannot feed a sensor although they are to. `root` is any section of the file.
+    pub(super) fn check_power(&self, root: &Section<'_>) {
+        for (id, Holder { what, place }) in &self.powering {
+            match self.outputs.get(id.as_str()) {
+                None => {
+                    let outputs: Vec<&str> = self.outputs.keys().map(String::as_str).collect();
+                    let hint = suggestion(id.as_str(), &outputs, "outputs");
+                    root.report(Diagnostic::absent(format!("there is no output `{id}`"), place.clone(), hint));
+                }
+                Some(output) if !output.powers => root.report(Diagnostic::new(
+                    format!("output {id} cannot be the {what}: nothing is fed by it while it is safe"),
+                    place.clone(),
+                    format!("name a switch, and write `safe = \"on\"` in [outputs.{id}]"),
+                )),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Whether an output cannot hold a level between on and off.

@@ -107,6 +107,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         .into_iter()
         .filter_map(|(name, section)| reported(section, |section| outputs::Config::read(name, section, &mut devices)))
         .collect();
+    devices.check_power(&root);
     let controllers: Vec<_> = each("controllers", "controller", &mut devices)
         .into_iter()
         .filter_map(|(name, section)| {

@@ -104,6 +104,7 @@ impl Site {
             alarms: self.alarms.clone(),
             hardware: self.host.hardware.clone(),
             lane: self.lanes.get(&config.device.lane()),
+            recovery: Arc::default(),
         };
         let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
         let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));

@@ -4,6 +4,7 @@
 
 mod advice;
 pub mod bank;
+mod clocking;
 pub mod lane;
 pub mod raspberry;
 pub mod simulated;
@@ -46,6 +47,15 @@ pub trait Hardware: Send + Sync {
     /// A handle of its own on an I²C bus. The lane of the bus keeps users apart.
     fn i2c(&self, bus: u8) -> Result<I2c, HardwareError>;
 
+    /// Frees an I²C bus whose data line a device holds low. Touches nothing if none does.
+    fn recover_i2c(&self, bus: u8) -> Result<Recovered, HardwareError> {
+        Err(HardwareError::Unsupported {
+            what: format!("freeing I²C bus {bus}"),
+            hardware: self.name(),
+            hint: "switch the power of its devices off and on".to_owned(),
+        })
+    }
+
     /// A pin as an output. It takes the level first and the mode then, so nothing glitches, and keeps its level when dropped.
     fn output(&self, pin: u8, active: Active, initial: bool) -> Result<Box<dyn DigitalOutput>, HardwareError>;
 
@@ -60,6 +70,18 @@ pub trait Hardware: Send + Sync {
 
     /// What a driver waits with while its chip converts.
     fn delay(&self) -> Delay;
+}
+
+/// What became of an I²C bus that may have been held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// Nobody held it.
+    NotNeeded,
+    /// Its device let go.
+    Freed {
+        /// After so many clocks.
+        clocks: u8,
+    },
 }
 
 /// A pin that is driven. `true` is on, whichever way the relay board is wired.

@@ -10,18 +10,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{self, Operation};
-use rppal::gpio::{self, Gpio, InputPin, OutputPin};
+use rppal::gpio::{self, Gpio, InputPin, IoPin, Mode, OutputPin};
 use rppal::system::DeviceInfo;
 use rppal::{i2c as rp_i2c, pwm as rp_pwm};
 
 use super::advice::{Part, explain};
+use super::clocking::{self, Line, Lines};
 use super::sysfs::{self, OneWireDevice};
-use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm};
+use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm, Recovered};
 use crate::model::Level;
 
 /// How long the kernel tries one transfer. Shorter than any driver's deadline, so that the lane hears of it in time.
 const I2C_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// 100 kHz, which every device can follow.
+const HALF_CLOCK_US: u32 = 5;
+
+/// SDA and SCL of bus 1, the only one whose place on the header no overlay moves.
+const BUS_1: (u8, u8) = (2, 3);
 
 /// The board we run on.
 #[derive(Debug)]
@@ -54,6 +62,31 @@ impl Hardware for Raspberry {
         let millis = u32::try_from(I2C_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
         wire.set_timeout(millis).map_err(|error| part_error(part, "setting the timeout of", i2c_error(error)))?;
         Ok(I2c::new(Bus { wire, number: bus }))
+    }
+
+    fn recover_i2c(&self, bus: u8) -> Result<Recovered, HardwareError> {
+        let unsupported = |hint: &str| HardwareError::Unsupported {
+            what: format!("freeing I²C bus {bus}"),
+            hardware: self.name(),
+            hint: hint.to_owned(),
+        };
+        if bus != 1 {
+            return Err(unsupported("only bus 1 can be freed; switch the power of its devices off and on"));
+        }
+        let (sda, scl) = (take(BUS_1.0)?, take(BUS_1.1)?);
+        // A pin's level can be read whatever its function is, so a bus that nobody holds is not disturbed.
+        if sda.read() == gpio::Level::High {
+            return Ok(Recovered::NotNeeded);
+        }
+        if [sda.mode(), scl.mode()].iter().any(|mode| matches!(mode, Mode::Input | Mode::Output | Mode::Null)) {
+            return Err(unsupported("GPIO 2 and 3 are not its pins; enable it with dtparam=i2c_arm=on"));
+        }
+        // Dropping them gives both pins the function back that they have now: ALT0, on a Pi 5 ALT3.
+        let (mut sda, mut scl) = (sda.into_io(Mode::Input), scl.into_io(Mode::Input));
+        // What they drive as soon as they are outputs.
+        sda.set_low();
+        scl.set_low();
+        clocking::free(bus, &mut OpenDrain { sda, scl, delay: rppal::hal::Delay::new() })
     }
 
     fn output(&self, pin: u8, active: Active, initial: bool) -> Result<Box<dyn DigitalOutput>, HardwareError> {
@@ -95,6 +128,40 @@ impl Hardware for Raspberry {
 
     fn delay(&self) -> Delay {
         Delay::new(rppal::hal::Delay::new())
+    }
+}
+
+/// The two pins of a bus: an output that is low pulls, an input lets the board's 1.8 kΩ resistor pull up.
+struct OpenDrain {
+    sda: IoPin,
+    scl: IoPin,
+    delay: rppal::hal::Delay,
+}
+
+impl OpenDrain {
+    fn set(&mut self, line: Line, mode: Mode) {
+        match line {
+            Line::Sda => self.sda.set_mode(mode),
+            Line::Scl => self.scl.set_mode(mode),
+        }
+        self.delay.delay_us(HALF_CLOCK_US);
+    }
+}
+
+impl Lines for OpenDrain {
+    fn is_high(&mut self, line: Line) -> bool {
+        match line {
+            Line::Sda => self.sda.is_high(),
+            Line::Scl => self.scl.is_high(),
+        }
+    }
+
+    fn pull(&mut self, line: Line) {
+        self.set(line, Mode::Output);
+    }
+
+    fn release(&mut self, line: Line) {
+        self.set(line, Mode::Input);
     }
 }
 

@@ -26,7 +26,14 @@ impl Config {
         let resolution = device.as_ref().map(|device| device.resolution());
         let limits = limits(&section, resolution);
         let switch = resolution == Some(Resolution::Switch);
-        devices.add_output(name, Output { only_switches: switch && !section.has("cycle") });
+        devices.add_output(
+            name,
+            Output {
+                only_switches: switch && !section.has("cycle"),
+                // What could not be read was reported, and is not blamed on others.
+                powers: limits.as_ref().is_none_or(|limits| switch && limits.safe == Level::ON),
+            },
+        );
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
 
+use super::recovery::{self, Help, Power, Recovery};
 use super::{Config, Driver, DriverError};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
@@ -14,8 +15,8 @@ use crate::hardware::Hardware;
 use crate::hardware::lane::{Lane, LaneError};
 use crate::lifeline::Lifeline;
 use crate::message::{Ping, SensorState, Stop};
-use crate::model::{ChannelId, Quantity, Sample};
-use crate::panics;
+use crate::model::{ChannelId, Demand, Level, Owner, Priority, Quantity, Sample, Wish};
+use crate::panics::{self, locked};
 
 /// A single failed read is weather; so many running are a fault.
 const PATIENCE: u32 = 3;
@@ -33,6 +34,8 @@ pub struct Surroundings {
     pub hardware: Arc<dyn Hardware>,
     /// The lane of the device's bus.
     pub lane: Lane,
+    /// What its earlier lives have taught; it outlives the actor.
+    pub recovery: Arc<Mutex<Recovery>>,
 }
 
 /// A sensor.
@@ -72,10 +75,39 @@ impl Sensor {
         }
     }
 
-    fn open(&mut self, ctx: &mut Context<Self>) {
+    /// Gives the device the help that its earlier lives call for, and opens it.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        let (now, power) = (self.with.clock.now(), self.config.power.as_ref());
+        let help = locked(&self.with.recovery).begin(power, now);
+        match (help, power) {
+            (Help::Power, Some(power)) => {
+                let Power { output, off_for, .. } = power;
+                let demand = Demand {
+                    owner: Owner::new(&format!("sensors.{}", self.config.id)),
+                    priority: Priority::Rule,
+                    wish: Wish::Level(Level::OFF),
+                    until: now + *off_for,
+                    because: None,
+                };
+                if let Err(error) = self.with.bus.demand(output, demand) {
+                    tracing::warn!("{}: its power cannot be switched off and on: {error}", self.who);
+                    return self.open(true, ctx);
+                }
+                locked(&self.with.recovery).switched(now);
+                tracing::warn!("{} does not come back: its power, {output}, is off for {off_for:?}", self.who);
+                ctx.run_later(power.wait(), |sensor, ctx| sensor.open(true, ctx));
+            }
+            (help, _) => self.open(help != Help::None, ctx),
+        }
+    }
+
+    fn open(&mut self, free_bus: bool, ctx: &mut Context<Self>) {
         let (config, hardware, device) = (self.config.clone(), self.with.hardware.clone(), self.device.clone());
         let work = move || -> Result<(), DriverError> {
-            let opened = config.device.open(&*hardware)?;
+            let freed = if free_bus { recovery::free_bus(&config.device.claims(), &*hardware) } else { Ok(()) };
+            // Without a free bus the chip cannot answer, and that is then the better reason.
+            let opened =
+                config.device.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
             *panics::locked(&device) = Some(opened);
             Ok(())
         };
@@ -130,6 +162,7 @@ impl Sensor {
                     tracing::info!("{} answers again", self.who);
                 }
                 self.failures = 0;
+                locked(&self.with.recovery).read();
                 self.tell(true);
             }
             Err(failure) => {
@@ -198,7 +231,7 @@ impl Actor for Sensor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.open(ctx);
+        self.begin(ctx);
     }
 }
 

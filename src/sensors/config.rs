@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::recovery::Power;
 use super::{Config, DRIVERS, SensorConfig};
 use crate::config::{Devices, Section, Sensor};
 use crate::model::SensorId;
@@ -21,11 +22,12 @@ impl Config {
         let device: Option<Arc<dyn SensorConfig>> = driver.and_then(|entry| (entry.read)(&section)).map(Arc::from);
         let channels = device.as_ref().map(|device| device.channels().iter().map(|channel| channel.name).collect());
         devices.add_sensor(name, Sensor { channels, every });
+        let power = Power::read(&section, devices);
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {
             section.finish_for(driver.name);
         }
-        Some(Self { id: id?, driver: driver?.name, every: every?, device: device? })
+        Some(Self { id: id?, driver: driver?.name, every: every?, power: power?, device: device? })
     }
 }

@@ -7,6 +7,7 @@ mod ads1115;
 mod bme280;
 mod config;
 mod ds18b20;
+pub mod recovery;
 #[cfg(test)]
 mod testing;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub driver: &'static str,
     /// How often it is read.
     pub every: Duration,
+    /// `power = { … }`: what is switched off and on when it fails again and again.
+    pub power: Option<recovery::Power>,
     /// The driver's own part.
     pub device: Arc<dyn SensorConfig>,
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -27,18 +28,24 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// The end that nothing can be done about.
-    pub fn kill(mut self) {
+    /// The end that nothing can be done about. Gives the log.
+    pub fn kill(mut self) -> String {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+        self.log()
     }
 
     /// The orderly end. Gives the exit code and the log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
-        let mut log = String::new();
-        std::io::Read::read_to_string(&mut self.0.stderr.take().unwrap(), &mut log).unwrap();
+        let log = self.log();
         (self.0.wait().unwrap().code(), log)
+    }
+
+    fn log(&mut self) -> String {
+        let mut log = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
     }
 }
 

@@ -13,6 +13,7 @@ mod fault;
 mod handle;
 mod plant;
 mod record;
+mod stuck;
 mod world;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -29,8 +30,9 @@ pub use self::fault::Fault;
 use self::fault::{Deed, Faults, device};
 use self::handle::{Bus, InputPin, NoDelay, OutputPin, PwmChannel, WireDevice};
 use self::record::Record;
+use self::stuck::Stuck;
 use self::world::World;
-use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm};
+use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm, Recovered};
 use crate::clock::Clock;
 use crate::model::{Claim, Level, Monotonic, OutputId, Quantity};
 use crate::panics::locked;
@@ -60,6 +62,7 @@ struct Shared {
     faults: Faults,
     garbage: fastrand::Rng,
     record: Option<Record>,
+    stuck: Stuck,
 }
 
 /// A chip and the number of its sensing element in the world.
@@ -84,6 +87,7 @@ impl Simulated {
             wires: HashMap::new(),
             faults: Faults::new(),
             record: None,
+            stuck: Stuck::default(),
         };
         Self { clock, shared: Arc::new(Mutex::new(shared)) }
     }
@@ -162,6 +166,16 @@ impl Simulated {
         self.lock().faults.remove(&device(target));
     }
 
+    /// For tests: a device holds the data line of an I²C bus low until it has been clocked so often; 0 lets it go.
+    pub fn hold_sda(&self, bus: u8, clocks: u32) {
+        self.lock().stuck.hold(bus, clocks);
+    }
+
+    /// For tests: which buses somebody tried to free, and when.
+    pub fn freeing(&self) -> Vec<(u8, Monotonic)> {
+        self.lock().stuck.attempts.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         locked(&self.shared)
     }
@@ -185,6 +199,7 @@ impl Simulated {
     fn i2c_transaction(&self, bus: u8, address: u8, operations: &mut [Operation<'_>]) -> Result<(), HardwareError> {
         let now = self.clock.now();
         let mut shared = self.lock();
+        shared.stuck.check(bus)?;
         let Shared { i2c, world, .. } = &mut *shared;
         let Some(chips) = i2c.get_mut(&(bus, address)) else {
             return Err(HardwareError::NoAcknowledge { what: Claim::I2c { bus, address }.to_string() });
@@ -250,6 +265,11 @@ impl Hardware for Simulated {
 
     fn i2c(&self, bus: u8) -> Result<I2c, HardwareError> {
         Ok(I2c::new(Bus { world: self.clone(), bus, met: Vec::new() }))
+    }
+
+    fn recover_i2c(&self, bus: u8) -> Result<Recovered, HardwareError> {
+        let now = self.clock.now();
+        self.lock().stuck.free(bus, now)
     }
 
     fn output(&self, pin: u8, active: Active, initial: bool) -> Result<Box<dyn DigitalOutput>, HardwareError> {
