@@ -246,6 +246,7 @@ fn sensor_child(config: sensors::Config, bus: &Bus, alarms: &Alarms, lanes: &Lan
         alarms: alarms.clone(),
         hardware: host.hardware.clone(),
         lane: lanes.get(&config.device.lane()),
+        filters: config.filters(),
     };
     let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
     let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
