@@ -22,6 +22,7 @@ use crate::mqtt::broker::BrokerError;
 use crate::outputs::actor::Output;
 use crate::outputs::guard::Guard;
 use crate::sensors::actor::Sensor;
+use crate::sensors::computed::{self, actor::Computed};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Child, Restart, Role, Root, Stage, StopAll, actor, task};
 use crate::{controllers, mqtt, outputs, sensors, store};
@@ -118,6 +119,9 @@ impl Daemon {
         }
         for sensor in config.sensors {
             children.push(sensor_child(sensor, &bus, &alarms, &lanes, &host));
+        }
+        for sensor in config.computed {
+            children.push(computed_child(sensor, &bus, &alarms, &host));
         }
         for controller in config.controllers {
             children.push(controller_child(controller, &bus, &alarms, &host));
@@ -250,6 +254,14 @@ fn sensor_child(config: sensors::Config, bus: &Bus, alarms: &Alarms, lanes: &Lan
     };
     let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
     let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
+    Child { name, role, body, arbiter: host.control.clone() }
+}
+
+fn computed_child(config: computed::Config, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
+    let config = Arc::new(config);
+    let with = computed::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone() };
+    let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
+    let body = actor(move |lifeline| Computed::new(config.clone(), with.clone(), lifeline));
     Child { name, role, body, arbiter: host.control.clone() }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::filter::{Filter, Options};
-use super::{Config, DRIVERS, Filters, SensorConfig};
+use super::{Config, DRIVERS, Filters, SensorConfig, computed};
 use crate::config::{Devices, Section, Sensor};
 use crate::model::SensorId;
 
@@ -17,7 +17,8 @@ impl Config {
     pub fn read(name: &str, section: Section<'_>, devices: &mut Devices<'_>) -> Option<Self> {
         let id = section.name(name, SensorId::new);
         let every = if section.has("every") { section.duration("every", RANGE) } else { Some(USUAL) };
-        let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).collect();
+        let computed = computed::DRIVERS.iter().map(|entry| entry.name);
+        let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).chain(computed).collect();
         let driver = section.word("driver", &names).and_then(|name| DRIVERS.iter().find(|entry| entry.name == name));
         let device: Option<Arc<dyn SensorConfig>> = driver.and_then(|entry| (entry.read)(&section)).map(Arc::from);
         let measured = device.as_ref().map_or(&[][..], |device| device.channels());

@@ -5,6 +5,7 @@
 pub mod actor;
 mod ads1115;
 mod bme280;
+pub mod computed;
 mod config;
 mod ds18b20;
 pub mod filter;
