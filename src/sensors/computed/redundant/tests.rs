@@ -1,5 +1,7 @@
 //! What each policy makes of what its inputs say.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::Quantity;
 
@@ -136,4 +138,43 @@ fn agreement_needs_more_than_half_of_those_that_answer() {
             ),
         ],
     );
+}
+
+fn sample() -> impl Strategy<Value = Option<Sample>> {
+    let value =
+        || prop_oneof![(0..40i32).prop_map(f64::from), any::<f64>().prop_filter("finite", |value| value.is_finite())];
+    prop_oneof![4 => value().prop_map(good), 1 => value().prop_map(unsure), 1 => Just(bad()), 1 => Just(None)]
+}
+
+proptest! {
+    #[test]
+    fn no_policy_makes_more_of_its_inputs_than_they_are(
+        inputs in prop::collection::vec(sample(), 2..9),
+        within in 0.1..10.0f64,
+        agrees in any::<bool>(),
+    ) {
+        let ids: Vec<ChannelId> = (0..inputs.len()).map(|number| ChannelId::parse(&format!("a{number}.b")).unwrap()).collect();
+        let named: Vec<_> = ids.iter().zip(inputs.iter().map(Option::as_ref)).collect();
+        let policy = if agrees { Policy::Agree { within } } else { Policy::Failover };
+        let channel = Channel { name: "b", quantity: Quantity::Voltage };
+        let Outcome { sample, uses, trouble } = Redundant { channel, policy }.compute(&named);
+
+        let values: Vec<f64> = inputs.iter().flatten().filter_map(Sample::value).collect();
+        let goods: Vec<f64> =
+            inputs.iter().flatten().filter(|sample| matches!(sample, Sample::Good(_))).filter_map(Sample::value).collect();
+        prop_assert!(uses.iter().all(|&index| inputs[index].as_ref().is_some_and(|sample| sample.value().is_some())));
+        match sample {
+            Sample::Good(value) if agrees => {
+                let near = goods.iter().filter(|good| (*good - value).abs() <= within).count();
+                prop_assert!(near >= 2 && near * 2 > goods.len(), "{value} of {goods:?}");
+                prop_assert!(uses.len() >= 2);
+            }
+            Sample::Good(value) => prop_assert_eq!(Some(&value), goods.first()),
+            Sample::Uncertain(value, _) => {
+                prop_assert!(values.iter().any(|one| *one <= value) && values.iter().any(|one| *one >= value));
+                prop_assert!(trouble.is_some());
+            }
+            Sample::Bad(_) => prop_assert!(trouble.is_some() && (agrees || values.is_empty())),
+        }
+    }
 }
