@@ -117,6 +117,7 @@ impl Daemon {
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
         children.extend(outputs.into_iter().map(|(slot, output)| site.output(output, slot)));
         children.extend(config.sensors.into_iter().map(|sensor| site.sensor(sensor)));
+        children.extend(config.computed.into_iter().map(|sensor| site.computed(sensor)));
         children.extend(config.controllers.into_iter().map(|controller| site.controller(controller)));
         let root = site.root(children, alive);
         let stage = root.stage();

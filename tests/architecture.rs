@@ -107,10 +107,11 @@ const ONLY: &[(&[&str], &[&str])] = &[
             "message.rs",
             "outputs/actor.rs",
             "sensors/actor.rs",
+            "sensors/computed/actor.rs",
             "supervisor/",
         ],
     ),
-    (&["crate::sensors::actor"], &["sensors/", "daemon.rs"]),
+    (&["crate::sensors::actor", "crate::sensors::computed::actor"], &["sensors/", "daemon.rs"]),
     (&["crate::outputs::actor"], &["outputs/", "daemon.rs"]),
     (&["crate::controllers::actor"], &["controllers/", "daemon.rs"]),
 ];

@@ -20,7 +20,7 @@ pub fn summary(config: &Config) -> String {
     format!(
         "{}: {}, {}, {}",
         config.node.name,
-        counted(config.sensors.len(), "sensor"),
+        counted(config.sensors.len() + config.computed.len(), "sensor"),
         counted(config.outputs.len(), "output"),
         counted(config.controllers.len(), "controller"),
     )
@@ -40,6 +40,11 @@ fn write(config: &Config, state: &Path, text: &mut String) -> std::fmt::Result {
         let channels: Vec<&str> = sensor.device.channels().iter().map(|channel| channel.name).collect();
         let (id, driver) = (sensor.id.as_str(), sensor.driver);
         writeln!(text, "  sensor      {id:<10} {driver}, every {:?}: {}", sensor.every, channels.join(", "))?;
+    }
+    for sensor in &config.computed {
+        let inputs: Vec<&str> = sensor.inputs.iter().map(|input| input.id.as_str()).collect();
+        let (id, driver, channel) = (sensor.id.as_str(), sensor.driver, sensor.formula.channel().name);
+        writeln!(text, "  sensor      {id:<10} {driver}: {channel} from {}", inputs.join(", "))?;
     }
     for output in &config.outputs {
         let (id, driver, limits) = (output.id.as_str(), output.driver, &output.limits);

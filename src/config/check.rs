@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::lines::Lines;
 use super::section::{listed, nearest};
 use super::{Diagnostic, Place, Section};
-use crate::model::{ChannelId, Claim, OutputId};
+use crate::model::{ChannelId, Claim, OutputId, Quantity};
 
 /// The sensors and outputs of the file, as far as they were read.
 pub struct Devices<'t> {
@@ -30,9 +30,17 @@ struct Holder {
 
 /// What others need to know of a sensor; `None` is what could not be read.
 pub struct Sensor {
-    /// The names of its channels.
-    pub channels: Option<Vec<&'static str>>,
+    /// The names of its channels and what they measure.
+    pub channels: Option<Vec<(&'static str, Quantity)>>,
     /// How often it is read.
+    pub every: Option<Duration>,
+}
+
+/// What is known of a channel that somebody names; `None` is what could not be read.
+pub struct Known {
+    /// Its name after the dot, and what it measures.
+    pub measures: Option<(&'static str, Quantity)>,
+    /// How often there is a reading of it.
     pub every: Option<Duration>,
 }
 
@@ -103,26 +111,31 @@ impl<'t> Devices<'t> {
     /// The channel that `key` must name, and how often there is a reading of it, where that is known.
     pub fn channel(&self, section: &Section<'_>, key: &'static str) -> Option<(ChannelId, Option<Duration>)> {
         let id: ChannelId = section.required(key)?;
+        let every = self.known(section, &id, section.place(key))?.every;
+        Some((id, every))
+    }
+
+    /// What is known of the channel that is named at `place`; reported if there is none.
+    pub fn known(&self, section: &Section<'_>, id: &ChannelId, place: Place) -> Option<Known> {
         let Some(sensor) = self.sensors.get(id.sensor()) else {
-            let hint = self.similar_channels(&id);
-            section.report(Diagnostic::absent(
-                format!("there is no sensor `{}`", id.sensor()),
-                section.place(key),
-                hint,
-            ));
+            let hint = self.similar_channels(id);
+            section.report(Diagnostic::absent(format!("there is no sensor `{}`", id.sensor()), place, hint));
             return None;
         };
         let channels = sensor.channels.as_deref().unwrap_or_default();
-        if !channels.is_empty() && !channels.contains(&id.channel()) {
-            let all = format!("{} has: {}", id.sensor(), listed(channels));
-            let hint = match nearest(id.channel(), channels) {
+        let measures = channels.iter().find(|(name, _)| *name == id.channel()).copied();
+        if !channels.is_empty() && measures.is_none() {
+            let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
+            let all = format!("{} has: {}", id.sensor(), listed(&names));
+            let hint = match nearest(id.channel(), &names) {
                 Some(near) => format!("did you mean `{}.{near}`? {all}", id.sensor()),
                 None => all,
             };
-            section.wrong(key, format!("sensor {} has no channel `{}`", id.sensor(), id.channel()), hint);
+            let message = format!("sensor {} has no channel `{}`", id.sensor(), id.channel());
+            section.report(Diagnostic::new(message, place, hint));
             return None;
         }
-        Some((id, sensor.every))
+        Some(Known { measures, every: sensor.every })
     }
 
     /// The output that `key` may name. Each output has one controller only.

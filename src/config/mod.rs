@@ -17,7 +17,7 @@ use std::cell::RefCell;
 
 use toml::de::{DeTable, DeValue};
 
-pub use self::check::{Devices, Output, Sensor};
+pub use self::check::{Devices, Known, Output, Sensor};
 pub use self::diagnostic::{Diagnostic, Place};
 pub use self::file::{Mistakes, Wrong, bytes, load, read};
 pub use self::node::{HardwareKind, Node};
@@ -25,6 +25,7 @@ pub use self::section::{Section, nearest};
 pub use self::value::{Frequency, Value, written};
 use crate::hardware::simulated;
 use crate::model::{OutputId, SensorId};
+use crate::sensors::computed;
 use crate::telemetry::Filter;
 use crate::{controllers, mqtt, outputs, sensors, store};
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub mqtt: Option<mqtt::Config>,
     /// `[sensors.NAME]`, in the order of the file.
     pub sensors: Vec<sensors::Config>,
+    /// The `[sensors.NAME]` that are computed from the channels of others, each after those that it needs.
+    pub computed: Vec<computed::Config>,
     /// `[outputs.NAME]`, in the order of the file.
     pub outputs: Vec<outputs::Config>,
     /// `[controllers.NAME]`, in the order of the file.
@@ -99,10 +102,13 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         sections.iter().for_each(|(name, section)| devices.name(name, section));
         sections
     };
-    let sensors: Vec<_> = each("sensors", "sensor", &mut devices)
+    let tables = each("sensors", "sensor", &mut devices);
+    let (computed, measured): (Vec<_>, Vec<_>) = tables.into_iter().partition(|(_, table)| computed::has(table));
+    let sensors: Vec<_> = measured
         .into_iter()
         .filter_map(|(name, section)| reported(section, |section| sensors::Config::read(name, section, &mut devices)))
         .collect();
+    let computed = computed::read(computed, &mut devices);
     let outputs: Vec<_> = each("outputs", "output", &mut devices)
         .into_iter()
         .filter_map(|(name, section)| reported(section, |section| outputs::Config::read(name, section, &mut devices)))
@@ -127,7 +133,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         DeValue::Table(_) | DeValue::Array(_) => format!("unknown section `[{key}]`"),
         _ => format!("`{key}` stands outside of any section"),
     });
-    Some(Config { node: node?, log: log?, store: store?, mqtt, sensors, outputs, controllers, simulation })
+    Some(Config { node: node?, log: log?, store: store?, mqtt, sensors, computed, outputs, controllers, simulation })
 }
 
 /// Reads a section and makes sure that one that cannot be used is never left out in silence.

@@ -1,7 +1,8 @@
 //! A table of the file that is being read key by key. What nobody read is an error, so no option is ever ignored.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
+use std::rc::Rc;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -17,7 +18,15 @@ pub struct Section<'a> {
     header: Range<usize>,
     table: &'a DeTable<'a>,
     asked: RefCell<Vec<&'static str>>,
+    shared: RefCell<Vec<Shared<'a>>>,
+    spared: Cell<bool>,
     found: &'a RefCell<Vec<Diagnostic>>,
+}
+
+/// A table that several readers take their keys from; `None` if it is not there or not a table.
+struct Shared<'a> {
+    key: &'static str,
+    table: Option<Rc<Section<'a>>>,
 }
 
 impl<'a> Section<'a> {
@@ -28,7 +37,15 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         found: &'a RefCell<Vec<Diagnostic>>,
     ) -> Self {
-        Self { what: what.into(), header, table, asked: RefCell::default(), found }
+        Self {
+            what: what.into(),
+            header,
+            table,
+            asked: RefCell::default(),
+            shared: RefCell::default(),
+            spared: Cell::new(false),
+            found,
+        }
     }
 
     /// What the section is about: `sensor air`.
@@ -133,6 +150,22 @@ impl<'a> Section<'a> {
         self.part(key, format!("`{key}` of {}", self.what), "{ … }")
     }
 
+    /// A table under this one that several readers share: each takes its keys from it, and what none of them asked for is
+    /// reported when this section is finished.
+    pub fn shared(&self, key: &'static str) -> Option<Rc<Section<'a>>> {
+        if let Some(known) = self.shared.borrow().iter().find(|known| known.key == key) {
+            return known.table.clone();
+        }
+        let table = self.table(key).map(Rc::new);
+        self.shared.borrow_mut().push(Shared { key, table: table.clone() });
+        table
+    }
+
+    /// Says nothing about tables that nobody asked for: who would have was itself not understood.
+    pub fn spare_tables(&self) {
+        self.spared.set(true);
+    }
+
     /// A table under this one that has a name of its own: `[store]`.
     pub(super) fn part(&self, key: &'static str, what: String, instead: &str) -> Option<Section<'a>> {
         let value = self.value(key)?;
@@ -200,11 +233,18 @@ impl<'a> Section<'a> {
 
     /// The same, in other words.
     pub(super) fn finish_as(self, message: impl Fn(&str, &DeValue<'_>) -> String) {
+        self.report_unasked(message);
+        for table in self.shared.take().into_iter().filter_map(|shared| shared.table) {
+            table.report_unasked(|key, _| format!("unknown key `{key}` for {}", table.what));
+        }
+    }
+
+    fn report_unasked(&self, message: impl Fn(&str, &DeValue<'_>) -> String) {
         let asked = self.asked.borrow();
         let mut misspelt = Vec::new();
         for (key, value) in self.table {
             let name: &str = key.get_ref();
-            if asked.contains(&name) {
+            if asked.contains(&name) || self.spared.get() && value.get_ref().is_table() {
                 continue;
             }
             let hint = match nearest(name, &asked) {

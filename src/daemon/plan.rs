@@ -57,6 +57,9 @@ impl Plan {
         for sensor in &config.sensors {
             part(format!("sensors.{}", sensor.id), format!("{sensor:?}"), String::new());
         }
+        for sensor in &config.computed {
+            part(format!("sensors.{}", sensor.id), format!("{sensor:?}"), String::new());
+        }
         for output in &config.outputs {
             // The safe level is how the hardware is taken.
             let nature = format!("{} {:?} {}", output.driver, output.device, output.limits.safe);

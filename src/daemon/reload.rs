@@ -150,6 +150,11 @@ impl Daemon {
                 children.push(site.sensor(sensor));
             }
         }
+        for sensor in config.computed {
+            if begins("sensors.", sensor.id.as_str()) {
+                children.push(site.computed(sensor));
+            }
+        }
         for controller in config.controllers {
             if change("controllers.", controller.id.as_str()).is_some() {
                 children.push(site.controller(controller));

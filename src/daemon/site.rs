@@ -15,6 +15,7 @@ use crate::outputs::actor::Output;
 use crate::outputs::guard::Guard;
 use crate::panics::locked;
 use crate::sensors::actor::Sensor;
+use crate::sensors::computed::{self, actor::Computed};
 use crate::store::Store;
 use crate::supervisor::{Child, Role, Root, actor, task};
 use crate::{controllers, mqtt, outputs, sensors, store};
@@ -105,9 +106,19 @@ impl Site {
             hardware: self.host.hardware.clone(),
             lane: self.lanes.get(&config.device.lane()),
             recovery: Arc::default(),
+            filters: config.filters(),
         };
         let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
         let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
+        Child { name, role, body, arbiter: self.host.control.clone() }
+    }
+
+    pub fn computed(&self, config: computed::Config) -> Child {
+        let config = Arc::new(config);
+        let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
+        let with = computed::actor::Surroundings { clock, bus, alarms };
+        let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
+        let body = actor(move |lifeline| Computed::new(config.clone(), with.clone(), lifeline));
         Child { name, role, body, arbiter: self.host.control.clone() }
     }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
 
+use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
-use super::{Config, Driver, DriverError};
+use super::{Config, Driver, DriverError, Filters};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub struct Surroundings {
     pub lane: Lane,
     /// What its earlier lives have taught; it outlives the actor.
     pub recovery: Arc<Mutex<Recovery>>,
+    /// What its values go through, which remembers what earlier lives read.
+    pub filters: Filters,
 }
 
 /// A sensor.
@@ -62,6 +65,7 @@ impl Sensor {
         let channel = |channel: &super::Channel| (ChannelId::new(&config.id, channel.name), channel.quantity);
         let channels = config.device.channels().iter().map(channel).collect();
         let who = format!("sensor {}", config.id).into();
+        panics::locked(&with.filters).iter_mut().for_each(Filter::fresh_life);
         Self {
             config,
             with,
@@ -150,14 +154,16 @@ impl Sensor {
         self.reading = false;
         match values {
             Ok(values) => {
-                let mut values = values.into_iter();
-                for (channel, quantity) in &self.channels {
+                let (mut values, at) = (values.into_iter(), self.with.clock.now());
+                let mut filters = panics::locked(&self.with.filters);
+                for ((channel, quantity), filter) in self.channels.iter().zip(filters.iter_mut()) {
                     let sample = match values.next() {
-                        Some(value) => Sample::measured(value),
+                        Some(value) => filter.pass(value, at),
                         None => Sample::Bad("the driver gave no value for this channel".into()),
                     };
                     self.with.bus.publish(channel, *quantity, sample);
                 }
+                drop(filters);
                 if self.failures > 0 {
                     tracing::info!("{} answers again", self.who);
                 }

@@ -52,9 +52,9 @@ fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
     let input = section.required::<u8>("input");
     let name = section.or("range", "4.096V".to_owned());
     let range = RANGES.iter().find(|range| range.name == name).copied();
-    let moisture = section.table("moisture").map(|table| {
+    // Shared with what every channel has: `moisture = { dry = 2.8, wet = 1.1, smooth = "median 5" }`.
+    let moisture = section.shared("moisture").map(|table| {
         let (dry, wet) = (table.required::<f64>("dry"), table.required::<f64>("wet"));
-        table.finish();
         Some(Moisture { dry: dry?, wet: wet? })
     });
 

@@ -1,11 +1,12 @@
-//! The keys that every `[sensors.NAME]` table has: `driver` and `every`. The rest is the driver's.
+//! The keys that every `[sensors.NAME]` table has: `driver`, `every`, and a table for each channel. The rest is the driver's.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::filter::{Filter, Options};
 use super::recovery::Power;
-use super::{Config, DRIVERS, SensorConfig};
+use super::{Config, DRIVERS, Filters, SensorConfig, computed};
 use crate::config::{Devices, Section, Sensor};
 use crate::model::SensorId;
 
@@ -17,10 +18,20 @@ impl Config {
     pub fn read(name: &str, section: Section<'_>, devices: &mut Devices<'_>) -> Option<Self> {
         let id = section.name(name, SensorId::new);
         let every = if section.has("every") { section.duration("every", RANGE) } else { Some(USUAL) };
-        let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).collect();
+        let computed = computed::DRIVERS.iter().map(|entry| entry.name);
+        let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).chain(computed).collect();
         let driver = section.word("driver", &names).and_then(|name| DRIVERS.iter().find(|entry| entry.name == name));
         let device: Option<Arc<dyn SensorConfig>> = driver.and_then(|entry| (entry.read)(&section)).map(Arc::from);
-        let channels = device.as_ref().map(|device| device.channels().iter().map(|channel| channel.name).collect());
+        let measured = device.as_ref().map_or(&[][..], |device| device.channels());
+        let options = measured.iter().map(|channel| {
+            let table = section.shared(channel.name);
+            table.map_or_else(Options::default, |table| Options::read(&table, every))
+        });
+        let options = options.collect();
+        if device.is_none() {
+            section.spare_tables();
+        }
+        let channels = device.as_ref().map(|_| measured.iter().map(|one| (one.name, one.quantity)).collect());
         devices.add_sensor(name, Sensor { channels, every });
         let power = Power::read(&section, devices);
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
@@ -28,6 +39,13 @@ impl Config {
         if let Some(driver) = driver {
             section.finish_for(driver.name);
         }
-        Some(Self { id: id?, driver: driver?.name, every: every?, power: power?, device: device? })
+        Some(Self { id: id?, driver: driver?.name, every: every?, power: power?, device: device?, options })
+    }
+
+    /// New filters for its channels.
+    pub fn filters(&self) -> Filters {
+        let channels = self.device.channels().iter().zip(&self.options);
+        let filters = channels.map(|(channel, options)| Filter::new(options.clone(), channel.quantity, self.every));
+        Arc::new(Mutex::new(filters.collect()))
     }
 }

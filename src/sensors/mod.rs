@@ -5,16 +5,19 @@
 pub mod actor;
 mod ads1115;
 mod bme280;
+pub mod computed;
 mod config;
 mod ds18b20;
+pub mod filter;
 pub mod recovery;
 #[cfg(test)]
 mod testing;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError};
@@ -48,7 +51,12 @@ pub struct Config {
     pub power: Option<recovery::Power>,
     /// The driver's own part.
     pub device: Arc<dyn SensorConfig>,
+    /// What the table says of each channel, in the order of the driver's channels.
+    pub options: Vec<filter::Options>,
 }
+
+/// The filters of a sensor's channels, in the order of the driver's channels. They outlive the sensor's actor.
+pub type Filters = Arc<Mutex<Vec<Filter>>>;
 
 /// One measured quantity of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
