@@ -8,11 +8,12 @@ use actix::prelude::*;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::alarms::Alarms;
+use crate::alarms::{self, Alarms, Teller};
 use crate::bus::{Bus, Tap};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controllers::actor::Controller;
+use crate::files;
 use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
@@ -34,6 +35,9 @@ const STORE_QUEUE: usize = 50_000;
 
 /// How long the database may take for its last word.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// How long writing a small file may take before whoever waits for it gives up.
+const WRITING: Duration = Duration::from_secs(10);
 
 /// The machine that the daemon runs on, or what stands in for it in a test.
 pub struct Host {
@@ -108,11 +112,21 @@ impl Daemon {
         let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
+        let alarms_file = host.state.join(alarms::FILE);
+        let recalled = alarms::recall(&alarms_file);
 
+        let node = config.node.name;
         let mut children = vec![store_child(&config.store, &store, bus.tap(STORE_QUEUE, STORE_QUEUE / 2), &host)];
         if let Some(mqtt) = config.mqtt {
-            children.push(mqtt_child(mqtt, &config.node.name, bus.tap(MQTT_QUEUE, 1), &host));
+            children.push(mqtt_child(mqtt, &node, bus.tap(MQTT_QUEUE, 1), &host));
         }
+        children.push(alarms_child(&alarms, alarms_file, &lanes, &host));
+        if let Some(config) = &config.alarms {
+            let tellers = Teller::all(config, &node, &alarms, &recalled);
+            children.extend(tellers.into_iter().map(|teller| teller_child(teller, &host)));
+        }
+        // Only now, when MQTT listens; and before any controller asks whether it may act.
+        alarms.restore(&recalled);
         for (slot, output) in outputs {
             children.push(output_child(output, slot, &bus, &alarms, &host));
         }
@@ -219,6 +233,36 @@ fn mqtt_child(config: mqtt::Config, node: &str, tap: Tap, host: &Host) -> Child 
         }
     });
     Child { name: "mqtt".into(), role: Role::Mqtt, body, arbiter: host.services.clone() }
+}
+
+fn alarms_child(alarms: &Alarms, file: PathBuf, lanes: &Lanes, host: &Host) -> Child {
+    let (alarms, file, lane) = (alarms.clone(), Arc::new(file), lanes.get("disk"));
+    let body = task(move |lifeline, mut orders| {
+        let (alarms, file, lane) = (alarms.clone(), file.clone(), lane.clone());
+        async move {
+            lifeline.ready();
+            let write = async |bytes: Vec<u8>| {
+                let file = file.clone();
+                let job = lane.run_surely(&"alarms".into(), WRITING, move || files::replace(&file, &bytes)).await;
+                job.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+            };
+            alarms::keep(&alarms, write, orders.stop()).await;
+            Ok::<(), String>(())
+        }
+    });
+    Child { name: "alarms.file".into(), role: Role::Alarms, body, arbiter: host.services.clone() }
+}
+
+fn teller_child(teller: Teller, host: &Host) -> Child {
+    let name = teller.name().clone();
+    let body = task(move |lifeline, mut orders| {
+        let teller = teller.clone();
+        async move {
+            lifeline.ready();
+            teller.run(orders.stop()).await
+        }
+    });
+    Child { name, role: Role::Alarms, body, arbiter: host.services.clone() }
 }
 
 fn bank_slot(config: &outputs::Config, lanes: &Lanes, bank: &mut Bank, host: &Host) -> Arc<Slot> {
