@@ -11,7 +11,7 @@ use actix::Recipient;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::message::{Adjust, Event, NewReading, SensorState};
+use crate::message::{Adjust, Event, NewReading, OutputState, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
@@ -33,6 +33,7 @@ struct Table {
     channels: HashMap<ChannelId, Channel>,
     online: HashMap<SensorId, bool>,
     outputs: HashMap<OutputId, Recipient<Demand>>,
+    states: HashMap<OutputId, OutputState>,
     controllers: HashMap<ControllerId, Recipient<Adjust>>,
     taps: Vec<Arc<Queue>>,
 }
@@ -80,7 +81,11 @@ impl Bus {
 
     /// Tells everyone who taps the bus.
     pub fn tell(&self, event: Event) {
-        self.spread(&mut self.table(), event);
+        let mut table = self.table();
+        if let Event::Output(state) = &event {
+            table.states.insert(state.output.clone(), state.clone());
+        }
+        self.spread(&mut table, event);
     }
 
     /// A sensor came or went; told on if that is news. Gives what was known before.
@@ -96,6 +101,11 @@ impl Bus {
     /// The latest reading of a channel.
     pub fn latest(&self, channel: &ChannelId) -> Option<Reading> {
         self.table().channels.get(channel)?.latest.clone()
+    }
+
+    /// What an output last said of itself.
+    pub fn output(&self, output: &OutputId) -> Option<OutputState> {
+        self.table().states.get(output).cloned()
     }
 
     /// The number of the newest reading.

@@ -87,6 +87,7 @@ impl From<&ControllerState> for ControllerPayload {
             Mode::Automatic => "automatic",
             Mode::Manual(_) => "manual",
             Mode::Waiting => "waiting",
+            Mode::Tripped => "tripped",
         };
         Self {
             setpoint: short(state.setpoint),
