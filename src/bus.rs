@@ -16,7 +16,7 @@ pub use latest::Past;
 
 use self::latest::Latest;
 use crate::clock::Clock;
-use crate::message::{Adjust, ControllerState, Event, NewReading, SensorState};
+use crate::message::{Adjust, ControllerState, Event, NewReading, OutputState, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
@@ -137,6 +137,11 @@ impl Bus {
     /// Every output's present and past.
     pub fn outputs(&self) -> BTreeMap<OutputId, Past> {
         self.table().states.outputs.clone()
+    }
+
+    /// What an output last said of itself.
+    pub fn output(&self, output: &OutputId) -> Option<OutputState> {
+        self.table().states.outputs.get(output).map(|past| past.now.clone())
     }
 
     /// Every controller's latest state.

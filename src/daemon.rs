@@ -12,7 +12,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::alarms::Alarms;
+use crate::alarms::{self, Alarms};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -111,10 +111,15 @@ impl Daemon {
         let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
+        let file = host.state.join(alarms::FILE);
+        let recalled = alarms::recall(&file);
         let site = Site::new(host, lanes, bus, alarms, bank, store);
 
-        let mut children = vec![site.store(&config.store)];
+        let mut children = vec![site.store(&config.store), site.alarms(file)];
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
+        children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &recalled));
+        // Only now, when MQTT listens; and before any controller asks whether it may act.
+        site.alarms.restore(&recalled);
         children.extend(outputs.into_iter().map(|(slot, output)| site.output(output, slot)));
         children.extend(config.sensors.into_iter().map(|sensor| site.sensor(sensor)));
         children.extend(config.computed.into_iter().map(|sensor| site.computed(sensor)));

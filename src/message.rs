@@ -94,6 +94,8 @@ pub enum Mode {
     Manual(f64),
     /// It has no usable reading and demands nothing.
     Waiting,
+    /// Its plant did not behave: it keeps its outputs safe until a person has acknowledged the alarm.
+    Tripped,
 }
 
 /// Something a person should know of. Retained in MQTT while it stands.

@@ -70,7 +70,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "config",
         may: &[
-            &["controllers", "hardware::simulated", "model", "mqtt", "outputs", "sensors", "store"],
+            &["alarms", "controllers", "hardware::simulated", "model", "mqtt", "outputs", "sensors", "store"],
             &["telemetry::Filter"],
         ],
     },
@@ -91,6 +91,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["rppal"], &["hardware/raspberry.rs"]),
     (&["rumqttc", "rumqttd"], &["mqtt/"]),
     (&["rusqlite"], &["store/"]),
+    (&["lettre", "ureq"], &["alarms/"]),
     (&["signal_hook"], &["signal.rs"]),
     (&["sd_notify"], &["systemd.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),

@@ -94,7 +94,10 @@ fn fan(rig: &Rig) -> f64 {
 /// What the alarm `sensors.tank` says, if it stands.
 fn alarm(rig: &Rig) -> Option<String> {
     let standing = rig.daemon.alarms().standing_now();
-    standing.iter().find(|alarm| &*alarm.name == "sensors.tank.inputs").map(|alarm| alarm.text.as_ref().unwrap().to_string())
+    standing
+        .iter()
+        .find(|alarm| &*alarm.name == "sensors.tank.inputs")
+        .map(|alarm| alarm.text.as_ref().unwrap().to_string())
 }
 
 #[track_caller]

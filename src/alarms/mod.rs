@@ -3,15 +3,32 @@
 //! A *latched* alarm also outlasts its cause: it stands until a person acknowledges it, because whoever raised it has
 //! stopped something that must not begin again by itself. Acknowledging any other alarm only says that it was seen.
 //!
-//! A shared table like the bus: nothing in it can fill up or die.
+//! A shared table like the bus: nothing in it can fill up or die. `memory.rs` keeps it over restarts; `teller.rs` tells a person.
+
+mod config;
+mod courier;
+mod digest;
+#[cfg(feature = "email")]
+mod email;
+mod letter;
+mod memory;
+mod teller;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
 
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::message::{Alarm, Event};
 use crate::panics::locked;
+
+pub use self::config::{Config, Rate, Way};
+pub use self::courier::Courier;
+pub use self::letter::Letter;
+pub use self::memory::{FILE, Recalled, keep, recall};
+pub use self::teller::Teller;
 
 /// A handle on the alarms; all clones are the same ones.
 #[derive(Clone)]
@@ -23,6 +40,7 @@ struct Shared {
     clock: Clock,
     bus: Bus,
     standing: Mutex<BTreeMap<Arc<str>, Alarm>>,
+    changes: watch::Sender<()>,
 }
 
 /// No alarm of that name stands.
@@ -33,7 +51,7 @@ pub struct NoSuchAlarm(pub String);
 impl Alarms {
     /// No alarms yet. Their changes are told on `bus`.
     pub fn new(clock: Clock, bus: Bus) -> Self {
-        Self { shared: Arc::new(Shared { clock, bus, standing: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { clock, bus, standing: Mutex::default(), changes: watch::Sender::new(()) }) }
     }
 
     /// The alarm stands until [`clear`](Self::clear). Told when it is new or says something else.
@@ -63,7 +81,7 @@ impl Alarms {
             standing.remove(name);
             self.tell_gone(name);
         } else if !std::mem::replace(&mut alarm.acknowledged, true) {
-            self.shared.bus.tell(Event::Alarm(alarm.clone()));
+            self.tell(alarm.clone());
         }
         Ok(())
     }
@@ -98,18 +116,110 @@ impl Alarms {
         };
         if before != Some(&alarm) {
             standing.insert(alarm.name.clone(), alarm.clone());
-            self.shared.bus.tell(Event::Alarm(alarm));
+            self.tell(alarm);
         }
+    }
+
+    /// An alarm of an earlier process stands on, as it was.
+    fn stand_again(&self, alarm: Alarm) {
+        let mut standing = self.standing();
+        standing.insert(alarm.name.clone(), alarm.clone());
+        self.tell(alarm);
+    }
+
+    fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// Sees every change from now on; several at once are seen as one.
+    fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
     }
 
     /// Told while the table is locked, so that what is told comes in the order of what happened.
     fn tell_gone(&self, name: &str) {
         let since = self.shared.clock.wall();
         let gone = Alarm { name: name.into(), text: None, since, latched: false, acknowledged: false };
-        self.shared.bus.tell(Event::Alarm(gone));
+        self.tell(gone);
+    }
+
+    fn tell(&self, alarm: Alarm) {
+        self.shared.bus.tell(Event::Alarm(alarm));
+        self.shared.changes.send_replace(());
     }
 
     fn standing(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Alarm>> {
         locked(&self.shared.standing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Tap;
+    use crate::model::Timestamp;
+
+    pub(super) fn alarms() -> (Alarms, Tap) {
+        let clock = Clock::simulated(Timestamp::from_millis(0));
+        let bus = Bus::new(clock, 0);
+        let tap = bus.tap(1000, 1);
+        (Alarms::new(clock, bus), tap)
+    }
+
+    /// What was told since the last time: `+a` stands, `!a` latched, `a?` acknowledged, `-a` gone.
+    fn told(tap: &Tap) -> Vec<String> {
+        let mut events = Vec::new();
+        tap.drain(&mut events);
+        let sign = |alarm: &Alarm| match (&alarm.text, alarm.acknowledged, alarm.latched) {
+            (None, ..) => format!("-{}", alarm.name),
+            (Some(text), true, _) => format!("{}? {text}", alarm.name),
+            (Some(text), _, true) => format!("!{} {text}", alarm.name),
+            (Some(text), ..) => format!("+{} {text}", alarm.name),
+        };
+        let alarm = |event: &Event| match event {
+            Event::Alarm(alarm) => sign(alarm),
+            other => panic!("{other:?}"),
+        };
+        events.iter().map(alarm).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_change_is_told_once() {
+        type Act = fn(&Alarms);
+        let acts: [(Act, &[&str]); 14] = [
+            (|alarms| alarms.clear("a"), &[]),
+            (|alarms| alarms.raise("a", "one"), &["+a one"]),
+            (|alarms| alarms.raise("a", "one"), &[]),
+            (|alarms| alarms.raise("a", "two"), &["+a two"]),
+            (|alarms| alarms.acknowledge("a").unwrap(), &["a? two"]),
+            (|alarms| alarms.acknowledge("a").unwrap(), &[]),
+            (|alarms| alarms.clear("a"), &["-a"]),
+            (|alarms| assert!(alarms.acknowledge("a").is_err()), &[]),
+            (|alarms| alarms.latch("a", "three"), &["!a three"]),
+            (|alarms| alarms.clear("a"), &[]),
+            (|alarms| alarms.raise("a", "four"), &["!a four"]),
+            (|alarms| alarms.forget("a"), &[]),
+            (|alarms| alarms.acknowledge("a").unwrap(), &["-a"]),
+            (|alarms| alarms.forget("a"), &["-a"]),
+        ];
+        let (alarms, tap) = alarms();
+        for (number, (act, expected)) in acts.into_iter().enumerate() {
+            act(&alarms);
+            assert_eq!(told(&tap), expected, "act {number}");
+        }
+        assert_eq!(alarms.standing_now(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_stands_since_it_was_first_raised_and_one_name_does_not_touch_another() {
+        let (alarms, _tap) = alarms();
+        alarms.raise("controllers.warmth", "fails again and again");
+        alarms.latch("controllers.warmth.watch", "no warmer");
+        tokio::time::advance(std::time::Duration::from_secs(9)).await;
+        alarms.raise("controllers.warmth.watch", "still no warmer");
+        alarms.clear("controllers.warmth");
+        assert!(alarms.is_latched("controllers.warmth.watch") && !alarms.is_latched("controllers.warmth"));
+        let [watch] = &alarms.standing_now()[..] else { panic!("one stands") };
+        assert_eq!((watch.since, watch.latched), (Timestamp::from_millis(0), true));
     }
 }

@@ -27,7 +27,7 @@ use crate::hardware::simulated;
 use crate::model::{OutputId, SensorId};
 use crate::sensors::computed;
 use crate::telemetry::Filter;
-use crate::{controllers, mqtt, outputs, sensors, store};
+use crate::{alarms, controllers, mqtt, outputs, sensors, store};
 
 /// A whole file, checked.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Config {
     pub store: store::Config,
     /// `[mqtt]`; without it nothing is published.
     pub mqtt: Option<mqtt::Config>,
+    /// `[alarms]`; without it nobody is told but who looks.
+    pub alarms: Option<alarms::Config>,
     /// `[sensors.NAME]`, in the order of the file.
     pub sensors: Vec<sensors::Config>,
     /// The `[sensors.NAME]` that are computed from the channels of others, each after those that it needs.
@@ -95,6 +97,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
     let store = section("store").unwrap_or_else(|| root.inner("[store]", 0..0, nothing));
     let store = reported(store, store::Config::read);
     let mqtt = section("mqtt").and_then(|section| reported(section, mqtt::Config::read));
+    let alarms = section("alarms").and_then(|section| reported(section, alarms::Config::read));
 
     let mut devices = Devices::new(text);
     let each = |key, one, devices: &mut Devices<'_>| -> Vec<(&'a str, Section<'a>)> {
@@ -133,7 +136,18 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         DeValue::Table(_) | DeValue::Array(_) => format!("unknown section `[{key}]`"),
         _ => format!("`{key}` stands outside of any section"),
     });
-    Some(Config { node: node?, log: log?, store: store?, mqtt, sensors, computed, outputs, controllers, simulation })
+    Some(Config {
+        node: node?,
+        log: log?,
+        store: store?,
+        mqtt,
+        alarms,
+        sensors,
+        computed,
+        outputs,
+        controllers,
+        simulation,
+    })
 }
 
 /// Reads a section and makes sure that one that cannot be used is never left out in silence.

@@ -2,13 +2,19 @@
 //!
 //! Each demand is leased until the reading it rests on is stale. So a controller that dies, hangs or hears nothing need
 //! not be noticed by anybody: its outputs fall to their safe levels by themselves.
+//!
+//! When its [`Watch`](super::watch) trips, a latched alarm stands, and that alarm is all that is remembered: as long as it does, this
+//! life of the controller and every later one, also of another process, holds the outputs at their safe levels, above
+//! whatever a person has demanded of them. Acknowledging the alarm lets it begin anew with the next reading.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::prelude::*;
 
 use super::Config;
 use super::pid::Pid;
+use super::watch::{Direction, Power, Trip, Watch};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
@@ -16,6 +22,9 @@ use crate::lifeline::Lifeline;
 use crate::message::{Adjust, ControllerState, Event, Mode, NewReading, Ping, Stop};
 use crate::model::{Because, Demand, Level, Monotonic, OutputId, Owner, Priority, Reading, Terms, Wish};
 use crate::panics::locked;
+
+/// For how long a tripped controller's demand holds by itself: longer than the supervisor's longest wait before a new life.
+const TRIPPED_LEASE: Duration = Duration::from_secs(90);
 
 /// What a controller works with.
 #[derive(Clone)]
@@ -48,6 +57,10 @@ pub struct Controller {
     lifeline: Lifeline,
     owner: Owner,
     pid: Pid,
+    watch: Option<Watch>,
+    /// Not the name that the supervisor uses for this child: neither alarm may end the other.
+    alarm: String,
+    tripped: bool,
     setpoint: f64,
     /// The output a person asked it to hold, -1..=1.
     manual: Option<f64>,
@@ -62,14 +75,15 @@ pub struct Controller {
 impl Controller {
     /// A controller that has heard nothing yet.
     pub fn new(config: Config, with: Surroundings, lifeline: Lifeline) -> Self {
-        let low = if config.lower.is_some() { -1.0 } else { 0.0 };
-        let high = if config.raise.is_some() { 1.0 } else { 0.0 };
         let memory = locked(&with.memory).clone();
         // Whoever changes the file has the last word.
         let asked = memory.setpoint.filter(|(_, configured)| *configured == config.setpoint);
         Self {
             owner: Owner::new(&format!("controllers.{}", config.id)),
-            pid: Pid::new(config.gains, low..=high, config.stale_after),
+            pid: fresh_pid(&config),
+            watch: config.watch.map(|settings| Watch::new(settings, config.stale_after)),
+            alarm: format!("controllers.{}.watch", config.id),
+            tripped: false,
             setpoint: asked.map_or(config.setpoint, |(setpoint, _)| setpoint),
             config,
             with,
@@ -95,6 +109,9 @@ impl Controller {
                 (held, Terms::default())
             }
         };
+        if let Some(trip) = self.look_at_the_plant(input, output, reading.at) {
+            return self.trip(trip, reading, ctx);
+        }
         let until = reading.at + self.config.stale_after;
         locked(&self.with.memory).last = Some((output, until));
         let (setpoint, seq) = (self.setpoint, reading.seq);
@@ -107,18 +124,18 @@ impl Controller {
         self.watch_settling(input);
         let mode = self.manual.map_or(Mode::Automatic, Mode::Manual);
         self.tell(mode, Some(input), terms, output);
-        if let Some(earlier) = self.stale.take() {
-            ctx.cancel_future(earlier);
-        }
+        self.forget_staleness(ctx);
         let left = until.since(self.with.clock.now());
         self.stale = Some(ctx.run_later(left, |controller, _| controller.wait("its last reading is too old")));
     }
 
     /// Demands nothing until a usable reading comes.
     fn wait(&mut self, why: &str) {
-        self.demand(&self.config.raise, Wish::Nothing, Monotonic::default(), None);
-        self.demand(&self.config.lower, Wish::Nothing, Monotonic::default(), None);
+        self.withdraw();
         self.pid.pause();
+        if let Some(watch) = &mut self.watch {
+            watch.pause();
+        }
         if std::mem::take(&mut self.acting) {
             tracing::warn!("{} waits for {}: {why}", self.config.id, self.config.input);
             self.settled = false;
@@ -126,11 +143,96 @@ impl Controller {
         }
     }
 
+    fn withdraw(&self) {
+        self.demand(&self.config.raise, Wish::Nothing, Monotonic::default(), None);
+        self.demand(&self.config.lower, Wish::Nothing, Monotonic::default(), None);
+    }
+
+    /// Whether the plant does what the outputs should make it do.
+    fn look_at_the_plant(&mut self, input: f64, output: f64, at: Monotonic) -> Option<Trip> {
+        let power = |way: &Option<OutputId>, asked: Level| {
+            // Where there is no output nothing is driven, and nothing can be stuck.
+            let Some(way) = way else { return Power::Some };
+            match self.with.bus.output(way) {
+                // A pin that does not obey has an alarm of its own.
+                Some(state) if !state.confirmed => Power::Some,
+                state => Power::of(asked, state.map_or(asked, |state| state.level)),
+            }
+        };
+        let raise = power(&self.config.raise, Level::clamped(output));
+        let lower = power(&self.config.lower, Level::clamped(-output));
+        self.watch.as_mut()?.see(at, input, self.setpoint, raise, lower)
+    }
+
+    fn trip(&mut self, trip: Trip, reading: &Reading, ctx: &mut Context<Self>) {
+        let way = match trip.direction() {
+            Direction::Raise => &self.config.raise,
+            Direction::Lower => &self.config.lower,
+        };
+        let (Some(way), Some(settings)) = (way, self.config.watch) else { return };
+        let what = trip.text(way, &self.config.input, reading.quantity.unit(), settings.within);
+        let alarm = &self.alarm;
+        let text = format!("{what}. Outputs stay safe until `homeostat ack {alarm}`");
+        tracing::error!("{}: {text}", self.config.id);
+        self.with.alarms.latch(alarm, &text);
+        self.stay_safe(reading.sample.value(), ctx);
+    }
+
+    /// Whether its plant is not to be driven. Acknowledged, it begins anew: what it had learnt is of a plant that was broken.
+    fn is_tripped(&mut self) -> bool {
+        let latched = self.with.alarms.is_latched(&self.alarm);
+        if self.tripped && !latched {
+            self.tripped = false;
+            self.pid = fresh_pid(&self.config);
+            self.watch = self.config.watch.map(|settings| Watch::new(settings, self.config.stale_after));
+            tracing::info!("{} acts again with the next reading: its alarm was acknowledged", self.config.id);
+            self.withdraw();
+            self.tell(Mode::Waiting, None, Terms::default(), 0.0);
+        }
+        latched
+    }
+
+    /// Holds its outputs at their safe levels, whoever asks for anything else.
+    fn stay_safe(&mut self, input: Option<f64>, ctx: &mut Context<Self>) {
+        self.tripped = true;
+        self.acting = false;
+        self.settled = false;
+        self.forget_staleness(ctx);
+        let until = self.with.clock.now() + TRIPPED_LEASE;
+        for output in [&self.config.raise, &self.config.lower] {
+            self.demand_as(Priority::Safety, output, Wish::Safe, until, None);
+        }
+        self.tell(Mode::Tripped, input, Terms::default(), 0.0);
+    }
+
+    /// Also when no readings come: a lost sensor must not let the outputs go.
+    fn stay_safe_while_tripped(&mut self, ctx: &mut Context<Self>) {
+        if self.is_tripped() {
+            self.stay_safe(None, ctx);
+        }
+    }
+
+    fn forget_staleness(&mut self, ctx: &mut Context<Self>) {
+        if let Some(earlier) = self.stale.take() {
+            ctx.cancel_future(earlier);
+        }
+    }
+
     fn demand(&self, output: &Option<OutputId>, wish: Wish, until: Monotonic, because: Option<&Arc<Because>>) {
+        self.demand_as(Priority::Controller, output, wish, until, because);
+    }
+
+    fn demand_as(
+        &self,
+        priority: Priority,
+        output: &Option<OutputId>,
+        wish: Wish,
+        until: Monotonic,
+        because: Option<&Arc<Because>>,
+    ) {
         let Some(output) = output else { return };
         let (owner, because) = (self.owner.clone(), because.cloned());
-        let demand = Demand { owner, priority: Priority::Controller, wish, until, because };
-        if let Err(undeliverable) = self.with.bus.demand(output, demand) {
+        if let Err(undeliverable) = self.with.bus.demand(output, Demand { owner, priority, wish, until, because }) {
             // The lease takes care of the output, the supervisor of its actor; the next reading brings the next demand.
             tracing::debug!("{}: {undeliverable}", self.config.id);
         }
@@ -153,6 +255,12 @@ impl Controller {
     }
 }
 
+fn fresh_pid(config: &Config) -> Pid {
+    let low = if config.lower.is_some() { -1.0 } else { 0.0 };
+    let high = if config.raise.is_some() { 1.0 } else { 0.0 };
+    Pid::new(config.gains, low..=high, config.stale_after)
+}
+
 impl Actor for Controller {
     type Context = Context<Self>;
 
@@ -160,6 +268,10 @@ impl Actor for Controller {
         self.with.bus.serve_controller(&self.config.id, ctx.address().recipient());
         self.with.bus.listen(&self.config.input, ctx.address().recipient());
         self.tell(Mode::Waiting, None, Terms::default(), 0.0);
+        if self.watch.is_some() {
+            self.stay_safe_while_tripped(ctx);
+            ctx.run_interval(TRIPPED_LEASE / 3, Self::stay_safe_while_tripped);
+        }
         // What was read before it listened; too old a reading is refused as always.
         if let Some(reading) = self.with.bus.latest(&self.config.input) {
             ctx.notify(NewReading(reading));
@@ -173,6 +285,9 @@ impl Handler<NewReading> for Controller {
 
     fn handle(&mut self, NewReading(reading): NewReading, ctx: &mut Self::Context) {
         self.lifeline.beat();
+        if self.watch.is_some() && self.is_tripped() {
+            return self.stay_safe(reading.sample.value(), ctx);
+        }
         let age = self.with.clock.now().since(reading.at);
         match reading.sample.value() {
             Some(_) if age >= self.config.stale_after => self.wait("its last reading is too old"),
@@ -213,7 +328,10 @@ impl Handler<Stop> for Controller {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.acting = false;
-        self.wait("the daemon stops");
+        // A tripped one's demand outlives it: in the moment before the outputs stop too, nobody else gets them.
+        if !self.tripped {
+            self.wait("the daemon stops");
+        }
         ctx.stop();
     }
 }

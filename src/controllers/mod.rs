@@ -3,6 +3,7 @@
 pub mod actor;
 mod config;
 pub mod pid;
+pub mod watch;
 
 use std::time::Duration;
 
@@ -25,4 +26,6 @@ pub struct Config {
     pub stale_after: Duration,
     /// The gains.
     pub gains: pid::Gains,
+    /// What the plant must do under power, and must not do without.
+    pub watch: Option<watch::Settings>,
 }

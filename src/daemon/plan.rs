@@ -13,7 +13,7 @@ use crate::config::Config;
 pub struct Plan {
     /// What only a restart can change, by where it stands in the file.
     fixed: BTreeMap<&'static str, String>,
-    /// `sensors.air`, `outputs.heater`, `controllers.warmth`, `mqtt`, `store`, `simulation`.
+    /// `sensors.air`, `outputs.heater`, `controllers.warmth`, `mqtt`, `alarms`, `store`, `simulation`.
     parts: BTreeMap<String, Part>,
 }
 
@@ -71,6 +71,9 @@ impl Plan {
         }
         if let Some(mqtt) = &config.mqtt {
             part("mqtt".into(), format!("{} {mqtt:?}", config.node.name), String::new());
+        }
+        if let Some(alarms) = &config.alarms {
+            part("alarms".into(), format!("{} {alarms:?}", config.node.name), String::new());
         }
         part("store".into(), format!("{:?}", config.store), String::new());
         // Told apart from the rest so that a world can change with its devices.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::plan::{Change, Difference, Plan};
 use super::site::Site;
 use super::{Daemon, plug};
+use crate::alarms::Recalled;
 use crate::config::Config;
 use crate::message::{Event, Gone};
 use crate::mqtt;
@@ -22,6 +23,9 @@ use crate::supervisor::{Adopt, Child, Farewell, Retire, Stage};
 
 /// Far more than all the farewells may take; a root that does not answer in this time will not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The children of `[alarms]`.
+const WAYS: [&str; 2] = ["alarms.webhook", "alarms.email"];
 
 /// Why a configuration was not taken over. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +67,7 @@ impl Daemon {
 
     /// Ends what is removed or begun anew.
     async fn leave(&self, difference: &Difference) -> Result<(), Refused> {
-        for room in ["controllers.", "outputs.", "sensors.", "mqtt", "store"] {
+        for room in ["controllers.", "outputs.", "sensors.", "mqtt", "alarms", "store"] {
             let of_room = difference.changed.iter().filter(|(name, _)| name.starts_with(room));
             let leaving: Vec<(Arc<str>, Farewell)> = of_room
                 .filter_map(|(name, change)| match (change, room) {
@@ -73,6 +77,11 @@ impl Daemon {
                     _ => Some((name.as_str().into(), Farewell::InOrder)),
                 })
                 .collect();
+            // They have a child for each way to a person.
+            let leaving = match room {
+                "alarms" if !leaving.is_empty() => WAYS.map(|way| (way.into(), Farewell::InOrder)).into(),
+                _ => leaving,
+            };
             let names: Vec<Arc<str>> = leaving.iter().map(|(name, _)| name.clone()).collect();
             if !leaving.is_empty() {
                 let answer = timeout(PATIENCE, self.root.send(Retire(leaving))).await;
@@ -141,6 +150,11 @@ impl Daemon {
         }
         if let Some(mqtt) = config.mqtt.filter(|_| begins("mqtt", "")) {
             children.push(site.mqtt(mqtt, &config.node.name));
+        }
+        if begins("alarms", "") {
+            // What stands has been told by those who left.
+            let told = Recalled { alarms: site.alarms.standing_now(), damage: None };
+            children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &told));
         }
         for sensor in config.sensors {
             if begins("sensors.", sensor.id.as_str()) {

@@ -1,12 +1,15 @@
 //! What every child is built from, and how: one function for each kind.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::Host;
-use crate::alarms::Alarms;
+use crate::alarms::{self, Alarms, Recalled, Teller};
 use crate::bus::{Bus, Tap};
 use crate::controllers::actor::Controller;
+use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
 use crate::model::{ControllerId, OutputId};
@@ -25,6 +28,9 @@ const MQTT_QUEUE: usize = 20_000;
 
 /// Events that may wait for the store between two flushes; it is woken at half of them.
 const STORE_QUEUE: usize = 50_000;
+
+/// How long writing a small file may take before whoever waits for it gives up.
+const WRITING: Duration = Duration::from_secs(10);
 
 /// What the children share, and what outlives each of them.
 pub(super) struct Site {
@@ -84,6 +90,42 @@ impl Site {
             }
         });
         Child { name: "mqtt".into(), role: Role::Mqtt, body, arbiter: self.host.services.clone() }
+    }
+
+    /// Keeps the alarms that stand in a file, where a crash does not reach them.
+    pub fn alarms(&self, file: PathBuf) -> Child {
+        let (alarms, file, lane) = (self.alarms.clone(), Arc::new(file), self.lanes.get("disk"));
+        let body = task(move |lifeline, mut orders| {
+            let (alarms, file, lane) = (alarms.clone(), file.clone(), lane.clone());
+            async move {
+                lifeline.ready();
+                let write = async |bytes: Vec<u8>| {
+                    let file = file.clone();
+                    let job = lane.run_surely(&"alarms".into(), WRITING, move || files::replace(&file, &bytes)).await;
+                    job.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+                };
+                alarms::keep(&alarms, write, orders.stop()).await;
+                Ok::<(), String>(())
+            }
+        });
+        Child { name: "alarms.file".into(), role: Role::Alarms, body, arbiter: self.host.services.clone() }
+    }
+
+    /// Those who tell a person, each in its way.
+    pub fn tellers(&self, config: Option<&alarms::Config>, node: &str, recalled: &Recalled) -> Vec<Child> {
+        let tellers = config.map(|config| Teller::all(config, node, &self.alarms, recalled)).unwrap_or_default();
+        let child = |teller: Teller| {
+            let name = teller.name().clone();
+            let body = task(move |lifeline, mut orders| {
+                let teller = teller.clone();
+                async move {
+                    lifeline.ready();
+                    teller.run(orders.stop()).await
+                }
+            });
+            Child { name, role: Role::Alarms, body, arbiter: self.host.services.clone() }
+        };
+        tellers.into_iter().map(child).collect()
     }
 
     pub fn output(&self, config: outputs::Config, slot: Arc<Slot>) -> Child {

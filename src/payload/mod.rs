@@ -107,6 +107,7 @@ impl From<&ControllerState> for Controller<'_> {
             Mode::Automatic => "automatic",
             Mode::Manual(_) => "manual",
             Mode::Waiting => "waiting",
+            Mode::Tripped => "tripped",
         };
         Self {
             setpoint: short(state.setpoint),

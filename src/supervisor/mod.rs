@@ -39,6 +39,8 @@ pub enum Role {
     Store,
     /// Tells the world.
     Mqtt,
+    /// Keeps the alarms on the disk, or tells a person of them.
+    Alarms,
     /// Reads a device.
     Sensor(SensorId),
     /// Closes a loop.
@@ -49,7 +51,7 @@ impl Role {
     fn phase(&self) -> Phase {
         match self {
             Self::Output => Phase::Outputs,
-            Self::Store | Self::Mqtt => Phase::Services,
+            Self::Store | Self::Mqtt | Self::Alarms => Phase::Services,
             Self::Sensor(_) => Phase::Sensors,
             Self::Controller => Phase::Controllers,
         }

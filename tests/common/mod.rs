@@ -26,11 +26,20 @@ pub struct Rig {
     events: Tap,
     /// Everything that has happened, as far as [`Rig::run`] has come.
     pub history: Vec<Event>,
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
 }
 
 /// Lets a scenario play with a daemon on `text`, in virtual time.
 pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F) {
+    play_in(&Arc::new(tempfile::tempdir().unwrap()), text, scenario);
+}
+
+/// The same, with a state directory that an earlier daemon may have left behind: one that was not stopped was killed.
+pub fn play_in<F: Future<Output = ()>>(
+    directory: &Arc<tempfile::TempDir>,
+    text: &str,
+    scenario: impl FnOnce(Rig) -> F,
+) {
     let mut config =
         config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
     // A real socket would make virtual time jump.
@@ -39,7 +48,7 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
     System::with_tokio_rt(runtime).block_on(async {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_248_000_000));
         let world = daemon::simulated(&config, clock);
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.clone();
         let host = Host {
             clock,
             hardware: Arc::new(world.clone()),
@@ -74,7 +83,7 @@ impl Rig {
     }
 
     /// Stops the daemon in good order. The database goes with the directory.
-    pub async fn stop(mut self) -> (Stage, Vec<Event>, tempfile::TempDir) {
+    pub async fn stop(mut self) -> (Stage, Vec<Event>, Arc<tempfile::TempDir>) {
         let stage = self.daemon.stop(Duration::from_secs(3)).await;
         self.events.drain(&mut self.history);
         (stage, self.history, self.directory)

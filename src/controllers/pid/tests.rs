@@ -193,6 +193,20 @@ fn nothing_is_integrated_across_a_gap_or_a_pause_and_the_integral_stays() {
 }
 
 #[test]
+fn a_step_that_has_no_output_gives_no_old_one_either_and_leaves_everything_as_it_was() {
+    let (mut pid, mut twin) = (pid(PID), pid(PID));
+    for second in 0..10 {
+        let second = f64::from(second);
+        for (setpoint, input) in [(22.0, f64::NAN), (22.0, f64::INFINITY), (f64::NAN, 20.0), (f64::NEG_INFINITY, 20.0)]
+        {
+            assert_eq!(pid.step(setpoint, input, at(second)), None);
+            pid.track(0.9, setpoint, input, at(second));
+        }
+        assert_eq!(pid.step(22.0, 20.0 + second, at(second)), twin.step(22.0, 20.0 + second, at(second)));
+    }
+}
+
+#[test]
 fn manual_goes_over_to_automatic_without_a_bump() {
     let mut pid = pid(PID);
     for second in 0..100 {
@@ -232,6 +246,19 @@ fn finite() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
+    /// The hold is what the controller goes on from, however long it was held and whatever the input did.
+    #[test]
+    fn a_hold_holds(held in -1.0..=1.0f64, inputs in proptest::collection::vec(-50.0..50.0f64, 1..200)) {
+        let mut pid = pid(PID);
+        for (second, input) in inputs.into_iter().enumerate() {
+            let now = at(second as f64);
+            pid.track(held, 22.0, input, now);
+            // The same reading once more: no time has gone on.
+            let output = pid.clone().step(22.0, input, now).unwrap().output;
+            prop_assert!((output - held).abs() < 1e-9, "{output} instead of {held}");
+        }
+    }
+
     #[test]
     fn the_output_is_finite_and_within_its_limits(
         (kp, ki, kd) in (gain(), gain(), gain()),
