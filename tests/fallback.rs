@@ -5,7 +5,7 @@
 #[path = "common/process.rs"]
 mod process;
 
-use process::{House, text};
+use process::House;
 
 const CLOSET: &str = r#"
 [node]
@@ -28,8 +28,8 @@ fn proven() -> House {
 }
 
 fn fails(house: &House, arguments: &[&str], code: i32) {
-    let output = house.command(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    let (ended, log) = house.refused(arguments);
+    assert_eq!(ended, Some(code), "{log}");
 }
 
 #[test]

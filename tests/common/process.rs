@@ -106,6 +106,15 @@ impl House {
         }
     }
 
+    /// Begins a daemon that is to end by itself. Gives the exit code and the log.
+    pub fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut daemon = self.begin(arguments);
+        until("the daemon ends by itself", || daemon.0.try_wait().unwrap().is_some());
+        let mut log = String::new();
+        daemon.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (daemon.0.wait().unwrap().code(), log)
+    }
+
     pub fn safe(&self) -> Output {
         self.command(&["safe", "config.toml"]).output().unwrap()
     }
