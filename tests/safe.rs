@@ -156,8 +156,7 @@ fn a_daemon_that_lives_keeps_its_pins_and_its_state_directory() {
     let (said, complaint) = safe(&house, 3);
     assert!(said.is_empty() && complaint.ends_with("stop it first: systemctl stop homeostat\n"), "{said}{complaint}");
 
-    let second = house.command(&["run", "config.toml"]).output().unwrap();
-    assert_eq!((second.status.code(), text(&second.stderr)), (Some(3), complaint));
+    assert_eq!(house.refused(&["run", "config.toml"]), (Some(3), complaint));
     assert_pins(&house, &DRIVEN);
 
     assert_eq!(daemon.stop().0, Some(0));

@@ -161,3 +161,49 @@ fn first_mistake(wrong: &Wrong) -> String {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_seconds_of_running_are_a_start_and_sixty_make_a_good_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let copies = Copies::new(directory.path());
+        let file = directory.path().join("config.toml");
+        let text = b"[node]\nname = \"a\"\nhardware = \"simulated\"\n";
+        std::fs::write(&file, text).unwrap();
+        let (_, attempt) = Attempt::begin(&file, copies.clone(), true).unwrap();
+        let state = || (copies.starts(text).failed, copies.good().exists());
+        assert_eq!(state(), (1, false));
+
+        let lasts = tokio::spawn(Arc::new(attempt).lasts());
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        assert_eq!(state(), (1, false));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(state(), (0, false));
+        tokio::time::sleep(Duration::from_secs(48)).await;
+        assert_eq!(state(), (0, false));
+        lasts.await.unwrap();
+        assert_eq!(state(), (0, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_runs_well_does_not_clear_the_file_that_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let copies = Copies::new(directory.path());
+        copies.keep_good(b"[node]\nname = \"a\"\nhardware = \"simulated\"\n").unwrap();
+        let file = directory.path().join("config.toml");
+        std::fs::write(&file, "[nod]").unwrap();
+        for _ in 0..3 {
+            Attempt::begin(&file, copies.clone(), true).unwrap_err();
+        }
+        let (config, attempt) = Attempt::begin(&file, copies.clone(), true).unwrap();
+        assert_eq!(config.node.name, "a");
+        let attempt = Arc::new(attempt);
+        attempt.clone().lasts().await;
+        assert_eq!(copies.starts(b"[nod]").failed, 3);
+        attempt.stopped_in_order(true);
+        assert_eq!(copies.starts(b"[nod]").failed, 0, "whoever stops it wants the file to be tried again");
+    }
+}

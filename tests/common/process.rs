@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -28,24 +28,30 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// The end that nothing can be done about. Gives the log.
-    pub fn kill(mut self) -> String {
+    /// The end that nothing can be done about.
+    pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
-        self.log()
+    }
+
+    /// Waits until the log says this. It has a thread of its own, which a kill may come before.
+    pub fn says(&mut self, part: &str) {
+        let log = BufReader::new(self.0.stderr.take().unwrap());
+        let (tell, told) = channel();
+        std::thread::spawn(move || log.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
+        while !told
+            .recv_timeout(Duration::from_secs(10))
+            .unwrap_or_else(|_| panic!("{part} is not in the log"))
+            .contains(part)
+        {}
     }
 
     /// The orderly end. Gives the exit code and the log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
-        let log = self.log();
-        (self.0.wait().unwrap().code(), log)
-    }
-
-    fn log(&mut self) -> String {
         let mut log = String::new();
         self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        log
+        (self.0.wait().unwrap().code(), log)
     }
 }
 
@@ -98,6 +104,15 @@ impl House {
                 return daemon;
             }
         }
+    }
+
+    /// Begins a daemon that is to end by itself. Gives the exit code and the log.
+    pub fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut daemon = self.begin(arguments);
+        until("the daemon ends by itself", || daemon.0.try_wait().unwrap().is_some());
+        let mut log = String::new();
+        daemon.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (daemon.0.wait().unwrap().code(), log)
     }
 
     pub fn safe(&self) -> Output {
