@@ -87,7 +87,8 @@ fn controller(why: &Why<'_>, rests_on: &RestsOn<'_>) -> String {
     let Some(now) = now.filter(|now| (now.p, now.i, now.d) == (p, i, d)) else { return text };
     let output = percent(now.output);
     if output != sum {
-        text += &format!(", cut to {output:.0} %");
+        // On one line, whichever that is.
+        text += &format!(", cut\u{a0}to\u{a0}{output:.0} %");
     }
     if why.now.level == 0.0 && limit(&why.now).is_none() {
         text += match output {
@@ -280,7 +281,7 @@ heater is off since 08:32:50, confirmed
         why.now = output(9, 0.0, Some("controllers.warmth"), "controllers.warmth asks for off");
         why.rests_on = why.rests_on.map(|rests_on| RestsOn { p: 1.434, i: 0.017, d: -0.024, ..rests_on });
         why.controller = why.controller.map(|now| Controller { p: 1.434, i: 0.017, d: -0.024, output: 1.0, ..now });
-        let expected = "d -0.024 = 143 %, cut to\n              100 %; it raises, and this output lowers\n";
+        let expected = "d -0.024 = 143 %,\n              cut to 100 %; it raises, and this output lowers\n";
         assert!(told(&why).contains(expected), "{}", told(&why));
     }
 
