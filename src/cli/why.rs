@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use super::client::{Client, Trouble, encoded};
 use super::page::{Ink, Page, ago, level};
+use crate::message;
 use crate::payload::{Output, RestsOn, Status, Why};
 
 /// As many as one looks at; the rest is in the API.
@@ -114,10 +115,8 @@ fn demand(now: &Output<'_>) -> String {
     }
 }
 
-/// The guard's sentence, unless it only repeats who asks.
 fn limit<'o>(now: &'o Output<'_>) -> Option<&'o str> {
-    let asks = |by: &str| now.why.strip_prefix(by).is_some_and(|rest| rest.starts_with(" asks for "));
-    (!now.by.as_deref().is_some_and(asks)).then_some(&*now.why)
+    message::limit(now.by.as_deref(), &now.why)
 }
 
 fn pin(now: &Output<'_>) -> String {
