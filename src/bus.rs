@@ -284,3 +284,43 @@ impl Tap {
         self.queue.dropped.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Mode, OutputState};
+    use crate::model::{Level, Terms, Timestamp};
+
+    #[tokio::test]
+    async fn what_was_told_is_kept_until_it_is_forgotten() {
+        let bus = Bus::new(Clock::simulated(Timestamp::from_millis(0)), 0);
+        let (air, soil) = (SensorId::new("air").unwrap(), SensorId::new("soil").unwrap());
+        for sensor in [&air, &soil] {
+            bus.sensor(SensorState { sensor: sensor.clone(), online: true });
+            bus.publish(&ChannelId::new(sensor, "temperature"), Quantity::Temperature, Sample::Good(1.0));
+        }
+        let (output, controller) = (OutputId::new("heater").unwrap(), ControllerId::new("warmth").unwrap());
+        bus.tell(Event::Output(OutputState {
+            output: output.clone(),
+            level: Level::OFF,
+            on: false,
+            by: None,
+            why: "no live demand".into(),
+            because: None,
+            confirmed: true,
+            since: Timestamp::from_millis(0),
+        }));
+        let (mode, terms) = (Mode::Waiting, Terms::default());
+        let state =
+            ControllerState { controller: controller.clone(), mode, setpoint: 1.0, input: None, terms, output: 0.0 };
+        bus.tell(Event::Controller(state));
+        let counts = || [bus.sensors().len(), bus.readings().len(), bus.outputs().len(), bus.controllers().len()];
+        assert_eq!(counts(), [2, 2, 1, 1]);
+
+        bus.forget_sensor(&air);
+        bus.forget_output(&output);
+        bus.forget_controller(&controller);
+        assert_eq!(counts(), [1, 1, 0, 0]);
+        assert!(bus.sensors().contains_key(&soil));
+    }
+}

@@ -61,11 +61,16 @@ pub struct OutputState {
 }
 
 impl OutputState {
-    /// What keeps it from following the demand: the sentence of `why`, unless that only repeats who asks for how much.
+    /// What keeps it from following the demand.
     pub fn limit(&self) -> Option<&str> {
-        let asks = |by: &Owner| self.why.strip_prefix(by.as_str()).is_some_and(|rest| rest.starts_with(" asks for "));
-        (!self.by.as_ref().is_some_and(asks)).then_some(&*self.why)
+        limit(self.by.as_ref().map(Owner::as_str), &self.why)
     }
+}
+
+/// What keeps an output from following the demand `by` somebody: the sentence `why`, unless that only repeats who asks for how much.
+pub fn limit<'w>(by: Option<&str>, why: &'w str) -> Option<&'w str> {
+    let asks = |by: &str| why.strip_prefix(by).is_some_and(|rest| rest.starts_with(" asks for "));
+    (!by.is_some_and(asks)).then_some(why)
 }
 
 /// What a controller has worked out.

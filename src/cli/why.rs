@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use super::client::{Client, Trouble, encoded};
 use super::page::{Ink, Page, ago, level};
+use crate::message;
 use crate::payload::{Output, RestsOn, Status, Why};
 
 /// As many as one looks at; the rest is in the API.
@@ -87,7 +88,8 @@ fn controller(why: &Why<'_>, rests_on: &RestsOn<'_>) -> String {
     let Some(now) = now.filter(|now| (now.p, now.i, now.d) == (p, i, d)) else { return text };
     let output = percent(now.output);
     if output != sum {
-        text += &format!(", cut to {output:.0} %");
+        // On one line, whichever that is.
+        text += &format!(", cut\u{a0}to\u{a0}{output:.0} %");
     }
     if why.now.level == 0.0 && limit(&why.now).is_none() {
         text += match output {
@@ -113,10 +115,8 @@ fn demand(now: &Output<'_>) -> String {
     }
 }
 
-/// The guard's sentence, unless it only repeats who asks.
 fn limit<'o>(now: &'o Output<'_>) -> Option<&'o str> {
-    let asks = |by: &str| now.why.strip_prefix(by).is_some_and(|rest| rest.starts_with(" asks for "));
-    (!now.by.as_deref().is_some_and(asks)).then_some(&*now.why)
+    message::limit(now.by.as_deref(), &now.why)
 }
 
 fn pin(now: &Output<'_>) -> String {
@@ -280,7 +280,7 @@ heater is off since 08:32:50, confirmed
         why.now = output(9, 0.0, Some("controllers.warmth"), "controllers.warmth asks for off");
         why.rests_on = why.rests_on.map(|rests_on| RestsOn { p: 1.434, i: 0.017, d: -0.024, ..rests_on });
         why.controller = why.controller.map(|now| Controller { p: 1.434, i: 0.017, d: -0.024, output: 1.0, ..now });
-        let expected = "d -0.024 = 143 %, cut to\n              100 %; it raises, and this output lowers\n";
+        let expected = "d -0.024 = 143 %,\n              cut to 100 %; it raises, and this output lowers\n";
         assert!(told(&why).contains(expected), "{}", told(&why));
     }
 

@@ -28,6 +28,7 @@ use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpServer, Resource, Route};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::alarms::Alarms;
 use crate::bus::Bus;
@@ -49,6 +50,9 @@ const CLIENTS: usize = 16;
 /// A client that has not said what it wants by then is cut off, and so is one that asks nothing more. Less than our own
 /// commands wait for an answer, so those get their turn also when somebody holds every place.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// It does not wait for clients, so this is for the case that its thread hangs.
+const LONGEST_STOP: Duration = Duration::from_millis(500);
 
 /// What is told about, and asked to act. All of it is shared and cheap to clone.
 #[derive(Clone)]
@@ -98,8 +102,8 @@ pub struct Served {
 impl Served {
     /// Cuts off who still waits, and takes the file away.
     pub async fn stop(self) {
-        // Nothing here is worth waiting for: it is called when the daemon's own answers have become worthless.
-        self.server.stop(false).await;
+        // Nobody's answer is worth waiting for now, and a thread that hangs must not keep the daemon from ending.
+        let _ = timeout(LONGEST_STOP, self.server.stop(false)).await;
     }
 }
 
