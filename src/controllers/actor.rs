@@ -172,7 +172,7 @@ impl Controller {
         let (Some(way), Some(settings)) = (way, self.config.watch) else { return };
         let what = trip.text(way, &self.config.input, reading.quantity.unit(), settings.within);
         let alarm = &self.alarm;
-        let text = format!("{what}. Outputs stay safe until `homeostat ack {alarm}`");
+        let text = format!("{what} Outputs stay safe until `homeostat ack {alarm}`");
         tracing::error!("{}: {text}", self.config.id);
         self.with.alarms.latch(alarm, &text);
         self.stay_safe(reading.sample.value(), ctx);
@@ -270,6 +270,9 @@ impl Actor for Controller {
         self.tell(Mode::Waiting, None, Terms::default(), 0.0);
         if self.watch.is_some() {
             self.stay_safe_while_tripped(ctx);
+            if self.tripped {
+                tracing::warn!("{} keeps its outputs safe until `homeostat ack {}`", self.config.id, self.alarm);
+            }
             ctx.run_interval(TRIPPED_LEASE / 3, Self::stay_safe_while_tripped);
         }
         // What was read before it listened; too old a reading is refused as always.

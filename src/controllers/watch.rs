@@ -98,7 +98,7 @@ impl Trip {
             Self::EffectWithoutPower(direction, moved) => {
                 let way = if direction == Direction::Raise { "rose" } else { "fell" };
                 format!(
-                    "{output} off for {within}, and {input} still {way} by {moved:.2} {unit}: is its switch stuck? If so, cut its power"
+                    "{output} off for {within}, and {input} still {way} by {moved:.2} {unit}: is its switch stuck? If so, cut its power."
                 )
             }
         }
