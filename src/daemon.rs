@@ -17,12 +17,12 @@ use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::Simulated;
-use crate::mqtt::Mqtt;
 use crate::mqtt::broker::BrokerError;
+use crate::mqtt::{Link, Mqtt};
 use crate::outputs::actor::Output;
 use crate::outputs::guard::Guard;
 use crate::sensors::actor::Sensor;
-use crate::store::{Store, StoreError};
+use crate::store::{Disk, Store, StoreError};
 use crate::supervisor::{Child, Restart, Role, Root, Stage, StopAll, actor, task};
 use crate::{controllers, mqtt, outputs, sensors, store};
 
@@ -49,6 +49,10 @@ pub struct Host {
     pub services: ArbiterHandle,
     /// Where a relative path of the store begins.
     pub state: PathBuf,
+    /// What the database lies on.
+    pub disk: Arc<dyn Disk>,
+    /// What leads to a broker.
+    pub link: Arc<dyn Link>,
     /// For what must be random but repeatable.
     pub seed: u64,
 }
@@ -105,11 +109,12 @@ impl Daemon {
         if let Some(mqtt) = &config.mqtt {
             mqtt::broker::start_if_embedded(&mqtt.broker)?;
         }
-        let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
+        let (store, last_seq) = Store::open(&host.state.join(&config.store.path), host.clock, host.disk.clone())?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
 
-        let mut children = vec![store_child(&config.store, &store, bus.tap(STORE_QUEUE, STORE_QUEUE / 2), &host)];
+        let tap = bus.tap(STORE_QUEUE, STORE_QUEUE / 2);
+        let mut children = vec![store_child(&config.store, &store, &alarms, tap, &host)];
         if let Some(mqtt) = config.mqtt {
             children.push(mqtt_child(mqtt, &config.node.name, bus.tap(MQTT_QUEUE, 1), &host));
         }
@@ -197,20 +202,20 @@ impl Daemon {
     }
 }
 
-fn store_child(config: &store::Config, store: &Store, tap: Tap, host: &Host) -> Child {
-    let (store, tap, flush) = (store.clone(), Arc::new(tap), config.flush);
+fn store_child(config: &store::Config, store: &Store, alarms: &Alarms, tap: Tap, host: &Host) -> Child {
+    let (store, alarms, tap, flush) = (store.clone(), alarms.clone(), Arc::new(tap), config.flush);
     let body = task(move |lifeline, mut orders| {
-        let (store, tap) = (store.clone(), tap.clone());
+        let (store, alarms, tap) = (store.clone(), alarms.clone(), tap.clone());
         async move {
             lifeline.ready();
-            store::run(&store, &tap, flush, orders.stop(), || lifeline.beat()).await
+            store::run(&store, &alarms, &tap, flush, orders.stop(), || lifeline.beat()).await
         }
     });
     Child { name: "store".into(), role: Role::Store, body, arbiter: host.services.clone() }
 }
 
 fn mqtt_child(config: mqtt::Config, node: &str, tap: Tap, host: &Host) -> Child {
-    let (mqtt, tap) = (Mqtt::new(config, node), Arc::new(tap));
+    let (mqtt, tap) = (Mqtt::over(host.link.clone(), config, node), Arc::new(tap));
     let body = task(move |lifeline, mut orders| {
         let (mqtt, tap) = (mqtt.clone(), tap.clone());
         async move {

@@ -52,7 +52,7 @@ const ROOMS: &[Room] = &[
         may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
     },
     Room { name: "controllers", may: &[&["alarms", "bus", "clock", "lifeline", "message", "model"], READING] },
-    Room { name: "store", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
+    Room { name: "store", may: &[&["alarms", "bus", "clock", "message", "model", "panics"], READING] },
     Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room {
         name: "config",

@@ -15,7 +15,9 @@ use crate::daemon::{self, Daemon, Host};
 use crate::hardware::Hardware;
 use crate::hardware::lane::Execution;
 use crate::hardware::raspberry::Raspberry;
+use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
+use crate::store::RealDisk;
 use crate::supervisor::Stage;
 use crate::systemd::Notify;
 use crate::telemetry;
@@ -66,6 +68,8 @@ async fn serve(config: Config, signals: Signals) -> anyhow::Result<Exit> {
         control: Arbiter::current(),
         services: Arbiter::new().handle(),
         state: state_directory(),
+        disk: Arc::new(RealDisk),
+        link: Arc::new(Network),
         seed: fastrand::u64(..),
     };
     let banner = banner::banner(&config, &host.state);

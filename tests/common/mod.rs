@@ -16,6 +16,8 @@ use homeostat::hardware::lane::Execution;
 use homeostat::hardware::simulated::Simulated;
 use homeostat::message::Event;
 use homeostat::model::{ChannelId, Reading, Timestamp};
+use homeostat::mqtt::Network;
+use homeostat::store::RealDisk;
 use homeostat::supervisor::Stage;
 
 /// A daemon and the world it lives in.
@@ -47,6 +49,8 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
             control: Arbiter::current(),
             services: Arbiter::current(),
             state: directory.path().to_owned(),
+            disk: Arc::new(RealDisk),
+            link: Arc::new(Network),
             seed: 1,
         };
         let mut daemon = Daemon::start(config, host, || {}).await.unwrap();
