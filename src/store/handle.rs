@@ -664,18 +664,21 @@ mod tests {
             rig.write();
             // What cannot be read is found by whoever reads it.
             let old = rig.store.readings(&rig.air).map(|stored| stored.len());
-            let _ = rig.store.alarms(10);
+            let _ = (rig.store.alarms(10), rig.store.count());
             rig.write();
             assert_eq!(rig.store.waiting(), 0, "round {round}");
             let later = rig.publish(Sample::Good(2.0));
             rig.write();
-            // By looking at all of them: noise in a key can hide what comes after it from those who look for a series.
-            let db = Connection::open(rig.store.file()).unwrap();
-            let new = "SELECT count(*) FROM readings WHERE seq + 0 = ?1";
-            let new: i64 = db.query_row(new, [later as i64], |row| row.get(0)).unwrap();
-            assert_eq!(new, 1, "round {round}");
             if round % 2 == 0 {
                 assert_eq!(rig.stored().last(), Some(&later), "round {round}");
+            }
+            // By looking at all of them: noise in a key can hide what comes after it from those who look for a series. In a
+            // file that was not looked through, the place of the noise may still wait for its first reader.
+            let db = Connection::open(rig.store.file()).unwrap();
+            let new = "SELECT count(*) FROM readings WHERE seq + 0 = ?1";
+            match db.query_row(new, [later as i64], |row| row.get::<_, i64>(0)) {
+                Ok(new) => assert_eq!(new, 1, "round {round}"),
+                Err(error) => assert!(round % 2 == 1, "round {round}: {error}"),
             }
             match rig.put_aside().len() {
                 0 => {

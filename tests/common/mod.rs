@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+pub mod disk;
+pub mod link;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +19,8 @@ use homeostat::hardware::lane::Execution;
 use homeostat::hardware::simulated::Simulated;
 use homeostat::message::Event;
 use homeostat::model::{ChannelId, Reading, Timestamp};
-use homeostat::mqtt::Network;
-use homeostat::store::RealDisk;
+use homeostat::mqtt::{Link, Network};
+use homeostat::store::{Disk, RealDisk};
 use homeostat::supervisor::Stage;
 
 /// A daemon and the world it lives in.
@@ -31,17 +34,37 @@ pub struct Rig {
     directory: tempfile::TempDir,
 }
 
+/// What the daemon finds, apart from the world: all is well, unless a test has it otherwise.
+pub struct Setting {
+    pub disk: Arc<dyn Disk>,
+    /// Without one, `[mqtt]` is left out: a real socket would make virtual time jump.
+    pub broker: Option<link::FakeBroker>,
+    /// What lies there is found by the daemon.
+    pub state: tempfile::TempDir,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { disk: Arc::new(RealDisk), broker: None, state: tempfile::tempdir().unwrap() }
+    }
+}
+
 /// Lets a scenario play with a daemon on `text`, in virtual time.
 pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F) {
+    play_in(Setting::default(), text, scenario);
+}
+
+/// The same with a disk, a broker or a directory of the test's own.
+pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: impl FnOnce(Rig) -> F) {
     let mut config =
         config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
-    // A real socket would make virtual time jump.
-    config.mqtt = None;
+    let Setting { disk, broker, state: directory } = setting;
+    config.mqtt = broker.as_ref().map(|_| link::config());
+    let link: Arc<dyn Link> = broker.map_or_else(|| Arc::new(Network) as Arc<dyn Link>, |broker| Arc::new(broker));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(runtime).block_on(async {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_248_000_000));
         let world = daemon::simulated(&config, clock);
-        let directory = tempfile::tempdir().unwrap();
         let host = Host {
             clock,
             hardware: Arc::new(world.clone()),
@@ -49,8 +72,8 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
             control: Arbiter::current(),
             services: Arbiter::current(),
             state: directory.path().to_owned(),
-            disk: Arc::new(RealDisk),
-            link: Arc::new(Network),
+            disk,
+            link,
             seed: 1,
         };
         let mut daemon = Daemon::start(config, host, || {}).await.unwrap();
