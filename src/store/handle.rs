@@ -629,6 +629,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn after_a_kill_the_log_heals_a_damaged_file_or_both_are_put_aside() {
+        for log_is_damaged in [false, true] {
+            let rig = Rig::new();
+            for value in 0..500 {
+                rig.publish(Sample::Good(f64::from(value)));
+                rig.write();
+            }
+            let last = rig.bus.last_seq();
+            // As the kill leaves them: the log holds newer pages than the file, the first one among them.
+            let killed = tempfile::tempdir().unwrap();
+            let file = killed.path().join("homeostat.db");
+            std::fs::copy(rig.store.file(), &file).unwrap();
+            std::fs::copy(aside::log_of(rig.store.file()), aside::log_of(&file)).unwrap();
+            overwrite(&file, 16, &[0xa5; 4096]);
+            if log_is_damaged {
+                overwrite(&aside::log_of(&file), 8, &[0xa5; 4096]);
+            }
+            let rig = Rig::again(killed);
+            assert!(rig.publish(Sample::Good(1.0)) > last);
+            rig.write();
+            if log_is_damaged {
+                assert!(aside::log_of(&rig.put_aside()[0]).exists());
+                assert_eq!(rig.stored().len(), 1);
+            } else {
+                assert_eq!((rig.put_aside().len(), rig.stored().len()), (0, 501));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn noise_on_any_page_never_panics_and_new_readings_are_always_kept() {
         let rig = Rig::new();
         for value in 0..3000 {

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::disk::{Disk, Operation};
@@ -103,6 +104,8 @@ pub(super) fn open(file: &Path, disk: &dyn Disk) -> Result<Connection, StoreErro
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(file, flags).map_err(failed)?;
+    // Until it is sure that file and log are whole, neither is to be changed by closing them again.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let version = version(&db, file).map_err(failed)??;
     // The log of an orderly stop is empty and gone.
     if log > 0 && size <= LOOKED_THROUGH {
@@ -112,6 +115,7 @@ pub(super) fn open(file: &Path, disk: &dyn Disk) -> Result<Connection, StoreErro
         }
     }
     prepare(&mut db, version).map_err(failed)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
     Ok(db)
 }
 
@@ -123,12 +127,11 @@ fn length(file: &Path) -> u64 {
 fn was_ours(file: &Path) -> bool {
     let mut header = [0; 100];
     let read = std::fs::File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
-    // "SQLite format 3", and the application's number at byte 68 (sqlite.org/fileformat.html).
+    // The application's number is at byte 68 (sqlite.org/fileformat.html).
     let ours = i64::from(u32::from_be_bytes([header[68], header[69], header[70], header[71]])) == APPLICATION;
     let blank = header.iter().all(|&byte| byte == header[0]);
-    let of_another = header.starts_with(b"SQLite format 3\0");
     let is_named_so = file.file_name() == Config::default().path.file_name();
-    read.is_ok() && (ours || blank || (is_named_so && !of_another))
+    is_named_so || (read.is_ok() && (ours || blank))
 }
 
 /// The file's schema, once it is sure that the file is ours and that we know it.
@@ -162,6 +165,7 @@ fn version(db: &Connection, file: &Path) -> rusqlite::Result<Result<usize, Store
 pub(super) fn salvage_reserved(file: &Path) -> Option<u64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(file, flags).ok()?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
     let value: i64 = db.query_row("SELECT value FROM meta WHERE key = 'reserved'", (), |row| row.get(0)).ok()?;
     u64::try_from(value).ok().filter(|&value| value > 0 && value < 1 << 53)
 }
