@@ -10,7 +10,8 @@
 //!
 //! The store also keeps the numbers of readings unique for ever: a number may have been published over MQTT but not
 //! yet written when the power goes. So numbers are reserved on disk in large blocks *before* they are given out, and
-//! the next start begins above everything that was ever reserved. After a crash the numbers therefore jump.
+//! the next start begins above everything that was ever reserved. After a crash the numbers therefore jump; when the
+//! database cannot be asked they go on from the time (`numbers.rs`).
 
 mod aside;
 pub mod disk;
