@@ -177,8 +177,8 @@ impl Store {
         self.shared.unheard.store(tap.dropped(), Ordering::Relaxed);
     }
 
-    /// How much waits for the disk.
-    pub(super) fn waiting(&self) -> usize {
+    /// How many readings and alarms wait for the disk.
+    pub fn waiting(&self) -> usize {
         self.pending().len()
     }
 

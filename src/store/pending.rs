@@ -21,7 +21,7 @@ impl Entry {
         match event {
             Event::Reading(reading) => Some(Self::Reading(reading)),
             Event::Alarm(alarm) => Some(Self::Alarm(alarm)),
-            Event::Sensor(_) | Event::Output(_) | Event::Controller(_) => None,
+            _ => None,
         }
     }
 
