@@ -288,7 +288,7 @@ impl Tap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Mode, OutputState};
+    use crate::message::{Gone, Mode, OutputState};
     use crate::model::{Level, Terms, Timestamp};
 
     #[tokio::test]
@@ -317,9 +317,9 @@ mod tests {
         let counts = || [bus.sensors().len(), bus.readings().len(), bus.outputs().len(), bus.controllers().len()];
         assert_eq!(counts(), [2, 2, 1, 1]);
 
-        bus.forget_sensor(&air);
-        bus.forget_output(&output);
-        bus.forget_controller(&controller);
+        for id in [air.as_str(), output.as_str(), controller.as_str()] {
+            bus.tell(Event::Gone(Gone { id: id.into() }));
+        }
         assert_eq!(counts(), [1, 1, 0, 0]);
         assert!(bus.sensors().contains_key(&soil));
     }

@@ -20,8 +20,9 @@ use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::Simulated;
+use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
-use crate::store::{Store, StoreError};
+use crate::store::{Disk, Store, StoreError};
 use crate::supervisor::{Restart, Root, Stage, StopAll};
 use crate::{mqtt, outputs, sensors};
 
@@ -49,6 +50,10 @@ pub struct Host {
     pub services: ArbiterHandle,
     /// Where a relative path of the store begins.
     pub state: PathBuf,
+    /// What the database lies on.
+    pub disk: Arc<dyn Disk>,
+    /// What leads to a broker.
+    pub link: Arc<dyn Link>,
     /// For what must be random but repeatable.
     pub seed: u64,
 }
@@ -108,7 +113,7 @@ impl Daemon {
         if let Some(mqtt) = &config.mqtt {
             mqtt::broker::start_if_embedded(&mqtt.broker)?;
         }
-        let (store, last_seq) = Store::open(&host.state.join(&config.store.path))?;
+        let (store, last_seq) = Store::open(&host.state.join(&config.store.path), host.clock, host.disk.clone())?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
         let file = host.state.join(alarms::FILE);

@@ -57,7 +57,7 @@ const ROOMS: &[Room] = &[
         name: "controllers",
         may: &[&["alarms", "bus", "clock", "lifeline", "message", "model", "panics"], READING],
     },
-    Room { name: "store", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
+    Room { name: "store", may: &[&["alarms", "bus", "clock", "message", "model", "panics"], READING] },
     Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics", "payload"], READING] },
     Room { name: "payload", may: &[&["message", "model"]] },
     Room {

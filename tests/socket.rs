@@ -16,7 +16,7 @@ use homeostat::alarms::Alarms;
 use homeostat::bus::Bus;
 use homeostat::clock::Clock;
 use homeostat::model::{ChannelId, Quantity, Sample};
-use homeostat::store::Store;
+use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
 use homeostat::web::{self, Commands, Refused, SOCKET, State};
 use serde_json::Value;
@@ -242,8 +242,8 @@ impl Commands for Reloads {
 fn served(reload: &'static str, scenario: impl FnOnce(&Path, &Bus, &Alarms) + Send + 'static) {
     actix::System::new().block_on(async {
         let directory = tempfile::tempdir().unwrap();
-        let (store, last_seq) = Store::open(&directory.path().join("homeostat.db")).unwrap();
         let clock = Clock::system();
+        let (store, last_seq) = Store::open(&directory.path().join("homeostat.db"), clock, Arc::new(RealDisk)).unwrap();
         let bus = Bus::new(clock, last_seq);
         let alarms = Alarms::new(clock, bus.clone());
         let (_stage, stage) = watch::channel(Stage::Running);

@@ -8,7 +8,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Rig, play, play_in};
+use common::{Rig, Setting, play, play_in};
 use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Alarm, Event, Mode};
 use homeostat::model::{Claim, Demand, Level, OutputId, Owner, Priority, Wish};
@@ -201,14 +201,14 @@ fn the_supervisors_alarm_about_the_same_controller_neither_ends_nor_begins_this_
 fn a_tripped_controller_stays_tripped_over_the_death_and_the_stop_of_the_daemon() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let mut since = None;
-    play_in(&directory, &house(true), async |mut rig| {
+    play_in(Setting::found(&directory), &house(true), async |mut rig| {
         rig.run(11 * MINUTE).await;
         since = alarm(&rig).map(|alarm| alarm.since);
         assert!(since.is_some());
         // And here it is killed: nothing is stopped in order.
     });
     for _ in 0..2 {
-        play_in(&directory, &house(true), async |mut rig| {
+        play_in(Setting::found(&directory), &house(true), async |mut rig| {
             insist(&rig);
             rig.run(20 * MINUTE).await;
             assert!(!rig.world.pin_changes(17).iter().any(|(_, on)| *on), "never on, whoever asks");
@@ -220,13 +220,13 @@ fn a_tripped_controller_stays_tripped_over_the_death_and_the_stop_of_the_daemon(
             assert!(!world.pin_changes(17).iter().any(|(_, on)| *on), "also not in the moment of the stop");
         });
     }
-    play_in(&directory, &house(true), async |mut rig| {
+    play_in(Setting::found(&directory), &house(true), async |mut rig| {
         rig.run(MINUTE).await;
         rig.daemon.alarms().acknowledge(ALARM).unwrap();
         rig.run(6 * SECOND).await;
         assert_eq!((rig.world.pin(17), mode(&rig)), (Some(true), Mode::Automatic));
     });
-    play_in(&directory, &house(true), async |mut rig| {
+    play_in(Setting::found(&directory), &house(true), async |mut rig| {
         rig.run(MINUTE).await;
         assert_eq!((rig.world.pin(17), alarm(&rig)), (Some(true), None), "acknowledged for good");
     });
@@ -242,7 +242,7 @@ fn an_alarm_that_stood_at_the_last_stop_is_told_to_have_gone() {
         });
         alarms.collect()
     };
-    play_in(&directory, &house(false), async |mut rig| {
+    play_in(Setting::found(&directory), &house(false), async |mut rig| {
         rig.daemon.alarms().raise("rules.frost", "it freezes");
         rig.run(MINUTE).await;
         assert_eq!(told(&rig), [true]);
@@ -250,7 +250,7 @@ fn an_alarm_that_stood_at_the_last_stop_is_told_to_have_gone() {
     });
     let kept = std::fs::read_to_string(directory.path().join("alarms.json")).unwrap();
     assert!(kept.contains("rules.frost"), "{kept}");
-    play_in(&directory, &house(false), async |mut rig| {
+    play_in(Setting::found(&directory), &house(false), async |mut rig| {
         rig.run(MINUTE).await;
         assert_eq!(rig.daemon.alarms().standing_now(), []);
     });
@@ -262,7 +262,7 @@ fn an_alarm_that_stood_at_the_last_stop_is_told_to_have_gone() {
 fn a_damaged_file_of_alarms_does_not_keep_the_daemon_from_starting() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     std::fs::write(directory.path().join("alarms.json"), b"{\"version\": 1, \"ala").unwrap();
-    play_in(&directory, &house(false), async |mut rig| {
+    play_in(Setting::found(&directory), &house(false), async |mut rig| {
         rig.run(MINUTE).await;
         let [alarm] = &rig.daemon.alarms().standing_now()[..] else { panic!("one alarm") };
         assert_eq!((&*alarm.name, alarm.latched), ("alarms", true));

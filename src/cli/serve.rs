@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
 use crate::daemon::{Daemon, Host};
 use crate::hardware::lane::Execution;
+use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
+use crate::store::RealDisk;
 use crate::supervisor::Stage;
 use crate::systemd::Notify;
 use crate::web::{self, Commands, Refused, Served};
@@ -38,6 +40,8 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         control: Arbiter::current(),
         services: Arbiter::new().handle(),
         state,
+        disk: Arc::new(RealDisk),
+        link: Arc::new(Network),
         seed: fastrand::u64(..),
     };
     let banner = banner::banner(&config, &host.state);

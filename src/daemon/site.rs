@@ -69,19 +69,20 @@ impl Site {
     }
 
     pub fn store(&self, config: &store::Config) -> Child {
-        let (store, tap, flush) = (self.store.clone(), self.store_tap.clone(), config.flush);
+        let (store, alarms, tap) = (self.store.clone(), self.alarms.clone(), self.store_tap.clone());
+        let flush = config.flush;
         let body = task(move |lifeline, mut orders| {
-            let (store, tap) = (store.clone(), tap.clone());
+            let (store, alarms, tap) = (store.clone(), alarms.clone(), tap.clone());
             async move {
                 lifeline.ready();
-                store::run(&store, &tap, flush, orders.stop(), || lifeline.beat()).await
+                store::run(&store, &alarms, &tap, flush, orders.stop(), || lifeline.beat()).await
             }
         });
         Child { name: "store".into(), role: Role::Store, body, arbiter: self.host.services.clone() }
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let (mqtt, tap) = (Mqtt::new(config, node), Arc::new(self.bus.tap(MQTT_QUEUE, 1)));
+        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node), Arc::new(self.bus.tap(MQTT_QUEUE, 1)));
         let body = task(move |lifeline, mut orders| {
             let (mqtt, tap) = (mqtt.clone(), tap.clone());
             async move {

@@ -10,6 +10,8 @@ use tokio::time;
 use tracing::{error, info, warn};
 
 use super::connection::{self, End};
+use super::link::{Introduction, Link};
+use super::network::Network;
 use super::outbox::Outbox;
 use super::topics::Topics;
 use super::{Config, MqttError, backoff, payload};
@@ -27,6 +29,7 @@ pub struct Mqtt {
 }
 
 struct Shared {
+    link: Arc<dyn Link>,
     config: Config,
     /// The name of this client at the broker.
     id: String,
@@ -36,9 +39,15 @@ struct Shared {
 }
 
 impl Mqtt {
-    /// The client of the node called `node`. Nothing happens before [`run`].
+    /// The client of the node called `node`, over the network. Nothing happens before [`run`].
     pub fn new(config: Config, node: &str) -> Self {
+        Self::over(Arc::new(Network), config, node)
+    }
+
+    /// The same over another link.
+    pub fn over(link: Arc<dyn Link>, config: Config, node: &str) -> Self {
         let shared = Shared {
+            link,
             config,
             id: format!("homeostat-{node}"),
             topics: Topics::new(node),
@@ -62,8 +71,12 @@ impl Mqtt {
         &self.shared.config
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.shared.id
+    pub(super) fn link(&self) -> &dyn Link {
+        &*self.shared.link
+    }
+
+    pub(super) fn introduction(&self) -> Introduction<'_> {
+        Introduction { config: self.config(), id: &self.shared.id, status_topic: self.status_topic() }
     }
 
     pub(super) fn status_topic(&self) -> &str {

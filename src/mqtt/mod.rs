@@ -7,7 +7,7 @@
 //!
 //! The client library forgets what it was given when a connection breaks. So the outbox remembers, for each topic, the
 //! newest payload and whether the broker has acknowledged it, and says everything again after each new connection.
-//! `rumqttc` is named in `connection.rs` only, `rumqttd` in `broker.rs`.
+//! `rumqttc` is named in `network.rs` only, `rumqttd` in `broker.rs`.
 
 mod address;
 mod backoff;
@@ -15,6 +15,8 @@ pub mod broker;
 mod client;
 mod connection;
 mod error;
+pub mod link;
+mod network;
 pub mod outbox;
 mod payload;
 mod topics;
@@ -26,6 +28,8 @@ use crate::config::Section;
 pub use address::Broker;
 pub use client::{Mqtt, run};
 pub use error::MqttError;
+pub use link::Link;
+pub use network::Network;
 
 /// The `[mqtt]` table, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,6 +48,22 @@ pub enum StoreError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// It is ours, and damaged.
+    #[error("the database {} is damaged: {what}", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What shows it.
+        what: String,
+    },
+    /// It is damaged, and could not even be renamed.
+    #[error("the damaged database {} cannot be put aside: {source}", .file.display())]
+    PutAside {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The thread that wrote was lost.
     #[error("writing to {} ended in a panic: {text}", .file.display())]
     Panicked {
@@ -56,6 +72,35 @@ pub enum StoreError {
         /// What the panic said.
         text: String,
     },
+}
+
+impl StoreError {
+    /// Whether a person has named a place that is not ours to write to. Nothing there is touched, and the daemon does not start.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::NoDirectory { .. } | Self::NotADatabase { .. } | Self::NotOurs { .. } | Self::Newer { .. })
+    }
+
+    /// Whether the file itself is damaged, so that trying again is no use.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => is_damage(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether this says that what lies in the file makes no sense: SQLite's own word for it, a table of ours that is not there, a
+/// value of another type than was written.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => true,
+            _ => failure.extended_code == rusqlite::ffi::SQLITE_ERROR,
+        },
+        rusqlite::Error::InvalidPath(_) | rusqlite::Error::NulError(_) => false,
+        _ => true,
+    }
 }
 
 /// The next step for a person.
@@ -68,7 +113,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another program holds it locked: end that program, or its transaction"
         }
-        Some(ErrorCode::DatabaseCorrupt) => "the file is damaged: move it away, a new one is begun",
+        Some(ErrorCode::DatabaseCorrupt) => "the file is damaged: it will be put aside and a new one begun",
         Some(ErrorCode::SystemIoFailure) => "the disk or SD card may be failing: look at `dmesg`",
         _ => "if it stays so, move the file away, a new one is begun",
     }

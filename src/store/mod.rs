@@ -1,18 +1,25 @@
-//! Every reading on disk, in one SQLite file that any tool can read: `SELECT * FROM history`.
+//! Every reading and every alarm on disk, in one SQLite file that any tool can read: `SELECT * FROM history`, `alarm_history`.
 //!
 //! ```text
 //! bus ─tap─▶ run ─▶ pending (memory) ─one transaction a flush─▶ homeostat.db
 //! ```
 //!
 //! An SD card wears out by transactions, not by readings, so readings wait in memory for at most `flush` and then go to
-//! disk together. When the disk fails they wait longer, and the daemon goes on.
+//! disk together. When the disk fails they wait longer, and the daemon goes on; it also starts without a disk. A file that is
+//! damaged is put aside and a new one begun. A file that is not ours is never touched.
 //!
 //! The store also keeps the numbers of readings unique for ever: a number may have been published over MQTT but not
 //! yet written when the power goes. So numbers are reserved on disk in large blocks *before* they are given out, and
-//! the next start begins above everything that was ever reserved. After a crash the numbers therefore jump.
+//! the next start begins above everything that was ever reserved. After a crash the numbers therefore jump; when the
+//! database cannot be asked they go on from the time (`numbers.rs`).
 
+mod aside;
+pub mod disk;
 mod error;
 mod handle;
+mod health;
+mod numbers;
+mod pending;
 mod query;
 mod schema;
 mod task;
@@ -23,6 +30,7 @@ use std::time::Duration;
 
 use crate::config::Section;
 
+pub use disk::{Disk, RealDisk};
 pub use error::StoreError;
 pub use handle::Store;
 pub use query::Stored;

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
+use crate::message::Alarm;
 use crate::model::{ChannelId, Timestamp};
 
 /// One reading as it lies on disk.
@@ -42,6 +43,26 @@ pub(super) fn readings(file: &Path, channel: &ChannelId) -> Result<Vec<Stored>, 
                 value: row.get(2)?,
                 quality: row.get(3)?,
                 reason: row.get(4)?,
+            })
+        })?;
+        rows.collect()
+    })
+}
+
+/// The newest `most` changes of alarms, oldest first.
+pub(super) fn alarms(file: &Path, most: u32) -> Result<Vec<Alarm>, StoreError> {
+    ask(file, |db| {
+        let mut select = db.prepare(
+            "SELECT name, text, since, latched, acknowledged
+             FROM (SELECT * FROM alarms ORDER BY id DESC LIMIT ?1) ORDER BY id",
+        )?;
+        let rows = select.query_map([most], |row| {
+            Ok(Alarm {
+                name: row.get::<_, String>(0)?.into(),
+                text: row.get::<_, Option<String>>(1)?.map(Into::into),
+                since: Timestamp::from_millis(row.get(2)?),
+                latched: row.get(3)?,
+                acknowledged: row.get(4)?,
             })
         })?;
         rows.collect()

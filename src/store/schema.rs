@@ -1,11 +1,15 @@
 //! The tables, and how an older file becomes a current one.
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::StoreError;
+use super::disk::{Disk, Operation};
+use super::error::is_damage;
+use super::{Config, StoreError, aside};
 
 /// Marks the file as ours ("home"), so that no other program's database is ever changed.
 const APPLICATION: i64 = 0x686f_6d65;
@@ -14,7 +18,8 @@ const APPLICATION: i64 = 0x686f_6d65;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Each brings the file from the schema of its index to the next. What was released here is never edited.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     -- A channel that changes its unit becomes another series.
     CREATE TABLE series (
         id   INTEGER PRIMARY KEY,
@@ -46,39 +51,123 @@ const MIGRATIONS: [&str; 1] = ["
            readings.reason,
            readings.seq
     FROM readings JOIN series ON series.id = readings.series;
-"];
+",
+    "
+    -- One row for each change that people were told of.
+    CREATE TABLE alarms (
+        id           INTEGER PRIMARY KEY,   -- in the order in which it happened
+        since        INTEGER NOT NULL,      -- when it was raised, or when it went: milliseconds since 1970, UTC
+        name         TEXT NOT NULL,         -- sensors.air
+        text         TEXT,                  -- NULL when it has gone
+        latched      INTEGER NOT NULL,      -- 1: stands until a person acknowledges it
+        acknowledged INTEGER NOT NULL       -- 1: a person knows of it
+    );
+    CREATE INDEX alarms_by_name ON alarms (name, id);
+    -- For people and their tools.
+    CREATE VIEW alarm_history AS
+    SELECT strftime('%Y-%m-%dT%H:%M:%fZ', since / 1000.0, 'unixepoch') AS since,
+           name,
+           CASE WHEN text IS NULL THEN 'gone' WHEN acknowledged THEN 'acknowledged'
+                WHEN latched THEN 'latched' ELSE 'raised' END AS state,
+           text
+    FROM alarms ORDER BY id;
+",
+];
+
+/// Tables of ours that no file is without.
+const TABLES: [&str; 3] = ["meta", "readings", "series"];
+
+/// Above this a schema's number is no newer homeostat but a damaged file.
+const PLAUSIBLE: i64 = 1000;
+
+/// After a stop that was none, a file of up to this size is looked through before it is used: within a second or two on an SD
+/// card. A larger one would keep sensors and outputs waiting for minutes; its damage is found where it is read or written.
+const LOOKED_THROUGH: u64 = 32 * 1024 * 1024;
 
 /// Opens the file for writing, begins it if there is none, and brings it to the current schema.
-pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(file: &Path, disk: &dyn Disk) -> Result<Connection, StoreError> {
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
     if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
         return Err(StoreError::NoDirectory { directory: directory.to_owned() });
     }
+    let damaged = |what: &str| StoreError::Damaged { file: file.to_owned(), what: what.to_owned() };
     let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { file: file.to_owned() },
+        Some(ErrorCode::NotADatabase) if !was_ours(file) => StoreError::NotADatabase { file: file.to_owned() },
+        _ if is_damage(&source) => damaged(&source.to_string()),
         _ => StoreError::Sqlite { what: "open", file: file.to_owned(), source },
     };
+    disk.check(Operation::Open).map_err(|fault| failed(fault.into()))?;
+    let (size, log) = (length(file), length(&aside::log_of(file)));
+    if size == 0 && log > 0 {
+        // SQLite would take it for a new one and throw the log away, with what is in it.
+        return Err(damaged("it is empty, and its log is not"));
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(file, flags).map_err(failed)?;
+    // Until it is sure that file and log are whole, neither is to be changed by closing them again.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let version = version(&db, file).map_err(failed)??;
+    // The log of an orderly stop is empty and gone.
+    if log > 0 && size <= LOOKED_THROUGH {
+        let found: String = db.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(failed)?;
+        if found != "ok" {
+            return Err(damaged(found.trim()));
+        }
+    }
     prepare(&mut db, version).map_err(failed)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
     Ok(db)
+}
+
+fn length(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |known| known.len())
+}
+
+/// Whether a file that SQLite cannot read was a database of ours once. What a person may have put there by mistake is left alone.
+fn was_ours(file: &Path) -> bool {
+    let mut header = [0; 100];
+    let read = std::fs::File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
+    // The application's number is at byte 68 (sqlite.org/fileformat.html).
+    let ours = i64::from(u32::from_be_bytes([header[68], header[69], header[70], header[71]])) == APPLICATION;
+    let blank = header.iter().all(|&byte| byte == header[0]);
+    let is_named_so = file.file_name() == Config::default().path.file_name();
+    is_named_so || (read.is_ok() && (ours || blank))
 }
 
 /// The file's schema, once it is sure that the file is ours and that we know it.
 fn version(db: &Connection, file: &Path) -> rusqlite::Result<Result<usize, StoreError>> {
     db.busy_timeout(PATIENCE)?;
-    let empty = db.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))? == 0;
+    let count = "SELECT count(*), count(*) FILTER (WHERE type = 'table' AND name IN (?1, ?2, ?3)) FROM sqlite_schema";
+    let (all, ours): (i64, i64) = db.query_row(count, TABLES, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if empty {
+    if all == 0 && application == 0 {
         return Ok(Ok(0));
     }
-    if application != APPLICATION {
-        return Ok(Err(StoreError::NotOurs { file: file.to_owned() }));
+    let damaged = |what: String| Ok(Err(StoreError::Damaged { file: file.to_owned(), what }));
+    let has_ours = ours == TABLES.len() as i64;
+    match (application == APPLICATION, has_ours) {
+        (true, true) => {}
+        (true, false) => return damaged("tables are missing".into()),
+        (false, true) => return damaged("its mark is wrong".into()),
+        (false, false) => return Ok(Err(StoreError::NotOurs { file: file.to_owned() })),
     }
-    let known = usize::try_from(found).ok().filter(|&found| found <= MIGRATIONS.len());
-    Ok(known.ok_or_else(|| StoreError::Newer { file: file.to_owned(), found, known: MIGRATIONS.len() as i64 }))
+    match usize::try_from(found) {
+        Ok(version @ 1..) if version <= MIGRATIONS.len() => Ok(Ok(version)),
+        Ok(_) if (1..=PLAUSIBLE).contains(&found) => {
+            Ok(Err(StoreError::Newer { file: file.to_owned(), found, known: MIGRATIONS.len() as i64 }))
+        }
+        _ => damaged(format!("its schema is said to be {found}")),
+    }
+}
+
+/// The highest number that was ever reserved, from a file that is good for nothing else.
+pub(super) fn salvage_reserved(file: &Path) -> Option<u64> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(file, flags).ok()?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+    let value: i64 = db.query_row("SELECT value FROM meta WHERE key = 'reserved'", (), |row| row.get(0)).ok()?;
+    u64::try_from(value).ok().filter(|&value| value > 0 && value < 1 << 53)
 }
 
 fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
@@ -101,7 +190,12 @@ fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::RealDisk;
     use super::*;
+
+    fn open(file: &Path) -> Result<Connection, StoreError> {
+        super::open(file, &RealDisk)
+    }
 
     fn refused(make: impl FnOnce(&Path)) -> String {
         let directory = tempfile::tempdir().unwrap();
@@ -129,17 +223,37 @@ mod tests {
         let text = refused(|file| open(file).unwrap().pragma_update(None, "user_version", 99).unwrap());
         assert_eq!(
             text,
-            "FILE was written by a newer homeostat (schema 99, this one knows 1): \
+            "FILE was written by a newer homeostat (schema 99, this one knows 2): \
              install that version again, or move the file away"
         );
     }
 
     #[test]
     fn what_is_not_ours_is_left_alone() {
-        let text = refused(|file| std::fs::write(file, "shopping list: ".repeat(100)).unwrap());
-        assert_eq!(text, "FILE is not a database: move it away, or change `path` under [store]");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.toml");
+        std::fs::write(&file, "shopping list: ".repeat(100)).unwrap();
+        assert!(matches!(open(&file), Err(StoreError::NotADatabase { .. })));
         let text = refused(|file| Connection::open(file).unwrap().execute_batch("CREATE TABLE photos (id)").unwrap());
         assert_eq!(text, "FILE is a database of another program: choose another `path` under [store]");
+    }
+
+    #[test]
+    fn a_file_of_the_first_schema_gets_the_alarms_and_keeps_its_readings() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("homeostat.db");
+        let old = Connection::open(&file).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(
+            "INSERT INTO series VALUES (1, 'a.b', '%'); INSERT INTO readings VALUES (1, 2, 3, 4, 0, NULL)",
+        )
+        .unwrap();
+        drop(old);
+        let db = open(&file).unwrap();
+        let count = |view: &str| db.query_row(&format!("SELECT count(*) FROM {view}"), (), |row| row.get::<_, i64>(0));
+        assert_eq!((count("history"), count("alarm_history")), (Ok(1), Ok(0)));
     }
 
     #[test]

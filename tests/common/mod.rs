@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+pub mod disk;
+pub mod link;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,8 @@ use homeostat::hardware::lane::Execution;
 use homeostat::hardware::simulated::Simulated;
 use homeostat::message::Event;
 use homeostat::model::{ChannelId, Reading, Timestamp};
+use homeostat::mqtt::{Link, Network};
+use homeostat::store::{Disk, RealDisk};
 use homeostat::supervisor::Stage;
 
 /// A daemon and the world it lives in.
@@ -29,26 +34,44 @@ pub struct Rig {
     directory: Arc<tempfile::TempDir>,
 }
 
-/// Lets a scenario play with a daemon on `text`, in virtual time.
-pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F) {
-    play_in(&Arc::new(tempfile::tempdir().unwrap()), text, scenario);
+/// What the daemon finds, apart from the world: all is well, unless a test has it otherwise.
+pub struct Setting {
+    pub disk: Arc<dyn Disk>,
+    /// Without one, `[mqtt]` is left out: a real socket would make virtual time jump.
+    pub broker: Option<link::FakeBroker>,
+    /// What lies there is found by the daemon.
+    pub state: Arc<tempfile::TempDir>,
 }
 
-/// The same, with a state directory that an earlier daemon may have left behind: one that was not stopped was killed.
-pub fn play_in<F: Future<Output = ()>>(
-    directory: &Arc<tempfile::TempDir>,
-    text: &str,
-    scenario: impl FnOnce(Rig) -> F,
-) {
+impl Setting {
+    /// What an earlier daemon left in this directory: one whose scenario ended without [`Rig::stop`] was killed.
+    pub fn found(state: &Arc<tempfile::TempDir>) -> Self {
+        Self { state: state.clone(), ..Self::default() }
+    }
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { disk: Arc::new(RealDisk), broker: None, state: Arc::new(tempfile::tempdir().unwrap()) }
+    }
+}
+
+/// Lets a scenario play with a daemon on `text`, in virtual time.
+pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F) {
+    play_in(Setting::default(), text, scenario);
+}
+
+/// The same with a disk, a broker or a directory of the test's own.
+pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: impl FnOnce(Rig) -> F) {
     let mut config =
         config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
-    // A real socket would make virtual time jump.
-    config.mqtt = None;
+    let Setting { disk, broker, state: directory } = setting;
+    config.mqtt = broker.as_ref().map(|_| link::config());
+    let link: Arc<dyn Link> = broker.map_or_else(|| Arc::new(Network) as Arc<dyn Link>, |broker| Arc::new(broker));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(runtime).block_on(async {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_248_000_000));
         let world = daemon::simulated(&config, clock);
-        let directory = directory.clone();
         let host = Host {
             clock,
             hardware: Arc::new(world.clone()),
@@ -57,6 +80,8 @@ pub fn play_in<F: Future<Output = ()>>(
             control: Arbiter::current(),
             services: Arbiter::current(),
             state: directory.path().to_owned(),
+            disk,
+            link,
             seed: 1,
         };
         let daemon = Daemon::start(config, host, || {}).await.unwrap();

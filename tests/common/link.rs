@@ -1,0 +1,203 @@
+//! A broker in memory, for virtual time: it keeps what is retained, acknowledges, says the will, and can be down, slow, or
+//! forget everything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use homeostat::mqtt::link::{Heard, Introduction, Line, Link, Listener, Speaker, Stuck};
+use homeostat::mqtt::{Broker, Config, MqttError};
+use tokio::sync::{mpsc, watch};
+
+/// More than may be unacknowledged on one line.
+const ROOM: usize = 200;
+
+/// The `[mqtt]` table of a daemon that is to use it.
+pub fn config() -> Config {
+    Config { broker: Broker::Remote { host: "memory".into(), port: 1883 }, username: None, password_file: None }
+}
+
+/// All clones are the same broker.
+#[derive(Clone)]
+pub struct FakeBroker {
+    retained: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    up: bool,
+    /// How long it takes for each message.
+    takes: Duration,
+    /// Grows whenever all lines break.
+    life: u64,
+}
+
+impl Default for FakeBroker {
+    fn default() -> Self {
+        let state = State { up: true, takes: Duration::from_millis(1), life: 0 };
+        Self { retained: Arc::default(), state: Arc::new(watch::Sender::new(state)) }
+    }
+}
+
+impl FakeBroker {
+    /// Breaks all lines, and lets nobody in until [`up`](Self::up).
+    pub fn down(&self) {
+        self.change(|state| {
+            state.up = false;
+            state.life += 1;
+        });
+    }
+
+    /// Lets everybody in.
+    pub fn up(&self) {
+        self.change(|state| state.up = true);
+    }
+
+    /// Takes so long for each message from now on.
+    pub fn slow(&self, takes: Duration) {
+        self.change(|state| state.takes = takes);
+    }
+
+    /// Begins anew without a memory, as a broker without persistence does.
+    pub fn forget(&self) {
+        self.retained.lock().unwrap().clear();
+        self.change(|state| state.life += 1);
+    }
+
+    /// What a new subscriber would get on that topic.
+    pub fn retained(&self, topic: &str) -> Option<String> {
+        let retained = self.retained.lock().unwrap();
+        retained.get(topic).map(|payload| String::from_utf8_lossy(payload).into_owned())
+    }
+
+    /// All topics that have something retained.
+    pub fn topics(&self) -> Vec<String> {
+        self.retained.lock().unwrap().keys().cloned().collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        self.state.send_modify(change);
+    }
+
+    fn keep(&self, topic: String, payload: Vec<u8>) {
+        let mut retained = self.retained.lock().unwrap();
+        if payload.is_empty() {
+            retained.remove(&topic);
+        } else {
+            retained.insert(topic, payload);
+        }
+    }
+}
+
+impl Link for FakeBroker {
+    fn connect<'a>(&'a self, who: Introduction<'a>) -> BoxFuture<'a, Result<Line, MqttError>> {
+        let (sender, messages) = mpsc::channel(ROOM);
+        let listener = Ear {
+            broker: self.clone(),
+            state: self.state.subscribe(),
+            messages,
+            will: who.status_topic.to_owned(),
+            life: None,
+            last_packet: 0,
+            arriving: VecDeque::new(),
+        };
+        Box::pin(async { Ok(Line { speaker: Box::new(Mouth(sender)), listener: Box::new(listener) }) })
+    }
+}
+
+enum Message {
+    Publish(String, Vec<u8>),
+    Leave,
+}
+
+struct Mouth(mpsc::Sender<Message>);
+
+impl Speaker for Mouth {
+    fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Stuck> {
+        self.0.try_send(Message::Publish(topic.to_owned(), payload.to_vec())).map_err(|_| Stuck)
+    }
+
+    fn leave(&self) -> Result<(), Stuck> {
+        self.0.try_send(Message::Leave).map_err(|_| Stuck)
+    }
+}
+
+struct Ear {
+    broker: FakeBroker,
+    state: watch::Receiver<State>,
+    messages: mpsc::Receiver<Message>,
+    will: String,
+    /// The broker's life in which it let us in.
+    life: Option<u64>,
+    last_packet: u16,
+    /// What is sent and not acknowledged.
+    arriving: VecDeque<(u16, String, Vec<u8>)>,
+}
+
+impl Listener for Ear {
+    fn next(&mut self) -> BoxFuture<'_, Result<Heard, MqttError>> {
+        Box::pin(async {
+            let Some(life) = self.life else { return self.enter().await };
+            let broken = async |state: &mut watch::Receiver<State>| {
+                let _ = state.wait_for(|state| !state.up || state.life != life).await;
+            };
+            let mut state = self.state.clone();
+            tokio::select! {
+                biased;
+                () = broken(&mut state) => {
+                    self.life = None;
+                    let reason = "the broker closed it".to_owned();
+                    Err(MqttError::Lost { broker: "memory:1883".into(), reason })
+                }
+                heard = self.carry() => Ok(heard),
+            }
+        })
+    }
+}
+
+impl Ear {
+    async fn enter(&mut self) -> Result<Heard, MqttError> {
+        let State { up, takes, life } = *self.state.borrow_and_update();
+        tokio::time::sleep(takes).await;
+        if up && self.state.borrow().life == life {
+            self.life = Some(life);
+            return Ok(Heard::Connected);
+        }
+        Err(MqttError::Unreachable { broker: "memory:1883".into(), reason: "connection refused".into() })
+    }
+
+    async fn carry(&mut self) -> Heard {
+        let takes = self.state.borrow().takes;
+        tokio::select! {
+            biased;
+            message = self.messages.recv() => match message {
+                Some(Message::Publish(topic, payload)) => {
+                    self.last_packet = self.last_packet % 1000 + 1;
+                    self.arriving.push_back((self.last_packet, topic, payload));
+                    Heard::Sent(self.last_packet)
+                }
+                Some(Message::Leave) => {
+                    self.life = None;
+                    Heard::Left
+                }
+                None => std::future::pending().await,
+            },
+            () = tokio::time::sleep(takes), if !self.arriving.is_empty() => {
+                let (packet, topic, payload) = self.arriving.pop_front().expect("it is not empty");
+                self.broker.keep(topic, payload);
+                Heard::Acknowledged(packet)
+            }
+        }
+    }
+}
+
+impl Drop for Ear {
+    /// Broken off without a word: the broker says the will.
+    fn drop(&mut self) {
+        if self.life.is_some() && self.state.borrow().up {
+            self.broker.keep(std::mem::take(&mut self.will), Introduction::OFFLINE.to_vec());
+        }
+    }
+}
