@@ -4,6 +4,7 @@
 //! controllers. Order of the stop: controllers, outputs to safe, sensors; then MQTT and the store, which drain what is left.
 
 mod child;
+mod pins;
 mod policy;
 
 use std::sync::Arc;
@@ -144,6 +145,7 @@ pub struct Root {
     stopping: bool,
     failed: Option<String>,
     pinged: Monotonic,
+    verified: Monotonic,
     dropped: u64,
     alive: Box<dyn Fn()>,
 }
@@ -192,6 +194,7 @@ impl Root {
             stopping: false,
             failed: None,
             pinged: clock.now(),
+            verified: clock.now(),
             dropped: 0,
             alive: Box::new(alive),
         }
@@ -295,16 +298,7 @@ impl Root {
             self.pinged = now;
             self.ask_for_life(now);
         }
-        let bank = self.bank.clone();
-        let release = async move { bank.release(now).await };
-        ctx.spawn(release.into_actor(self).map(|released, _, _| {
-            for (who, result) in released {
-                match result {
-                    Ok(()) => tracing::error!("{who} was not held by anybody any more; it is at its safe level now"),
-                    Err(error) => tracing::debug!("{who} cannot be made safe: {error}"),
-                }
-            }
-        }));
+        self.look_after_pins(now, ctx);
     }
 
     /// Feeds the watchdog if every critical child has lately shown that it lives, and asks all again.
@@ -366,6 +360,7 @@ impl Actor for Root {
         for ward in &self.wards {
             self.alarms.forget(&ward.child.name);
         }
+        self.forget_pins();
         ctx.run_interval(ROUND, Self::round);
         self.start(START, ctx);
     }
