@@ -1,7 +1,7 @@
 //! The daemon put together: from a checked configuration and a machine to one root actor with everything under it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::alarms::Alarms;
+use crate::boot::Boot;
 use crate::bus::{Bus, Tap};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::hardware::simulated::Simulated;
 use crate::mqtt::Mqtt;
 use crate::mqtt::broker::BrokerError;
 use crate::outputs::actor::Output;
-use crate::outputs::guard::Guard;
+use crate::outputs::ledger::Ledger;
 use crate::sensors::actor::Sensor;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Child, Restart, Role, Root, Stage, StopAll, actor, task};
@@ -32,13 +33,18 @@ const MQTT_QUEUE: usize = 20_000;
 /// Events that may wait for the store between two flushes; it is woken at half of them.
 const STORE_QUEUE: usize = 50_000;
 
-/// How long the database may take for its last word.
+/// How long the database and the ledger may each take for their last word.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// What limits remember, in the state directory.
+const LEDGER: &str = "outputs.json";
 
 /// The machine that the daemon runs on, or what stands in for it in a test.
 pub struct Host {
     /// Tells the time.
     pub clock: Clock,
+    /// Since which boot it runs.
+    pub boot: Boot,
     /// The board.
     pub hardware: Arc<dyn Hardware>,
     /// How drivers are run.
@@ -47,7 +53,7 @@ pub struct Host {
     pub control: ArbiterHandle,
     /// The thread of MQTT and the store.
     pub services: ArbiterHandle,
-    /// Where a relative path of the store begins.
+    /// Where a relative path of the store begins, and where the ledger of limits is.
     pub state: PathBuf,
     /// For what must be random but repeatable.
     pub seed: u64,
@@ -60,6 +66,7 @@ pub struct Daemon {
     bus: Bus,
     alarms: Alarms,
     bank: Arc<Bank>,
+    ledger: Ledger,
     store: Store,
 }
 
@@ -94,8 +101,8 @@ impl Daemon {
     /// critical actor shows that it lives. To be called within an actix System, on the thread of `host.control`.
     pub async fn start(config: Config, host: Host, alive: impl Fn() + 'static) -> Result<Self, StartError> {
         let lanes = Lanes::new(host.clock, host.execution);
-        let mut bank = Bank::default();
-        let take = |output: outputs::Config| (bank_slot(&output, &lanes, &mut bank, &host), output);
+        let bank = Arc::new(Bank::default());
+        let take = |output: outputs::Config| (bank_slot(&output, &lanes, &bank, &host), output);
         let outputs: Vec<(Arc<Slot>, outputs::Config)> = config.outputs.into_iter().map(take).collect();
         // Whatever else fails from here on, nothing stays on from an earlier life. An output that cannot be taken now is
         // tried again by its actor.
@@ -113,19 +120,21 @@ impl Daemon {
         if let Some(mqtt) = config.mqtt {
             children.push(mqtt_child(mqtt, &config.node.name, bus.tap(MQTT_QUEUE, 1), &host));
         }
+        let file = host.state.join(LEDGER);
+        let ledger = Ledger::open(&file, host.boot.clone(), host.clock, &alarms, lanes.get("disk"));
         for (slot, output) in outputs {
-            children.push(output_child(output, slot, &bus, &alarms, &host));
+            children.push(output_child(output, slot, &ledger, &bus, &alarms, &host));
         }
+        ledger.begin().await;
         for sensor in config.sensors {
             children.push(sensor_child(sensor, &bus, &alarms, &lanes, &host));
         }
         for controller in config.controllers {
             children.push(controller_child(controller, &bus, &alarms, &host));
         }
-        let bank = Arc::new(bank);
         let root = Root::new(host.clock, bus.clone(), alarms.clone(), bank.clone(), children, host.seed, alive);
         let stage = root.stage();
-        Ok(Self { root: root.start(), stage, bus, alarms, bank, store })
+        Ok(Self { root: root.start(), stage, bus, alarms, bank, ledger, store })
     }
 
     /// The event bus.
@@ -158,6 +167,7 @@ impl Daemon {
     pub async fn ended(&mut self) -> Stage {
         let stage = self.until(Stage::is_over).await;
         self.make_safe(&stage).await;
+        self.remember().await;
         stage
     }
 
@@ -171,6 +181,7 @@ impl Daemon {
             _ => Stage::Failed("the root actor does not answer".into()),
         };
         self.make_safe(&stage).await;
+        self.remember().await;
         let (store, last_seq) = (self.store.clone(), self.bus.last_seq());
         // With this the numbers go on without a gap; without it they jump ahead, and nothing is lost.
         let closed = tokio::task::spawn_blocking(move || store.close(last_seq));
@@ -186,6 +197,13 @@ impl Daemon {
             for (who, error) in self.bank.seal().await {
                 tracing::error!("{who} could not be made safe: {error}");
             }
+        }
+    }
+
+    /// A disk that hangs must not hold up the end; then the limits hold as after a crash.
+    async fn remember(&self) {
+        if timeout(CLOSING, self.ledger.close()).await.is_err() {
+            tracing::warn!("what limits remember could not be written in time: they hold as after a crash");
         }
     }
 
@@ -221,18 +239,31 @@ fn mqtt_child(config: mqtt::Config, node: &str, tap: Tap, host: &Host) -> Child 
     Child { name: "mqtt".into(), role: Role::Mqtt, body, arbiter: host.services.clone() }
 }
 
-fn bank_slot(config: &outputs::Config, lanes: &Lanes, bank: &mut Bank, host: &Host) -> Arc<Slot> {
+fn bank_slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host) -> Arc<Slot> {
     let (device, hardware) = (config.device.clone(), host.hardware.clone());
     let lane = lanes.get(&device.lane());
     let open = Box::new(move |initial| device.open(&*hardware, initial));
+    bank.set_interlocks(&config.id, &config.interlocks.only_while, &config.interlocks.never_with);
     bank.add(&config.id, lane, config.limits.initial(), open)
 }
 
-fn output_child(config: outputs::Config, slot: Arc<Slot>, bus: &Bus, alarms: &Alarms, host: &Host) -> Child {
+fn output_child(
+    config: outputs::Config,
+    slot: Arc<Slot>,
+    ledger: &Ledger,
+    bus: &Bus,
+    alarms: &Alarms,
+    host: &Host,
+) -> Child {
     let outputs::Config { id, limits, .. } = config;
-    let guard = Arc::new(Mutex::new(Guard::new(limits, host.clock.now())));
-    let with =
-        outputs::actor::Surroundings { clock: host.clock, bus: bus.clone(), alarms: alarms.clone(), slot, guard };
+    let with = outputs::actor::Surroundings {
+        clock: host.clock,
+        bus: bus.clone(),
+        alarms: alarms.clone(),
+        slot,
+        account: ledger.account(&id, limits),
+        ledger: ledger.clone(),
+    };
     let name = format!("outputs.{id}").into();
     let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));
     Child { name, role: Role::Output, body, arbiter: host.control.clone() }

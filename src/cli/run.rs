@@ -9,6 +9,7 @@ use actix::prelude::*;
 use anyhow::Context as _;
 
 use super::{Exit, banner, tell};
+use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::config::{Config, HardwareKind, load};
 use crate::daemon::{self, Daemon, Host};
@@ -61,6 +62,7 @@ async fn serve(config: Config, signals: Signals) -> anyhow::Result<Exit> {
     };
     let host = Host {
         clock,
+        boot: Boot::of_this_machine(),
         hardware,
         execution: Execution::Thread,
         control: Arbiter::current(),

@@ -4,6 +4,7 @@ pub mod actor;
 mod config;
 mod gpio;
 pub mod guard;
+pub mod ledger;
 mod pwm;
 #[cfg(test)]
 mod testing;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use homeostat::boot::Boot;
 use homeostat::bus::Tap;
 use homeostat::clock::Clock;
 use homeostat::config;
@@ -26,11 +27,34 @@ pub struct Rig {
     events: Tap,
     /// Everything that has happened, as far as [`Rig::run`] has come.
     pub history: Vec<Event>,
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
 }
 
 /// Lets a scenario play with a daemon on `text`, in virtual time.
 pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F) {
+    play_on(Disk::new(), text, scenario);
+}
+
+/// What a daemon leaves behind for the next one: its directory, and for how long the machine has been up.
+pub struct Disk {
+    pub directory: Arc<tempfile::TempDir>,
+    pub boot: Boot,
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        let boot = Boot { id: "the boot of a test".into(), uptime: Duration::from_secs(1000) };
+        Self { directory: Arc::new(tempfile::tempdir().unwrap()), boot }
+    }
+
+    /// The same one, `later`.
+    pub fn after(&self, later: Duration) -> Self {
+        Self { directory: self.directory.clone(), boot: Boot { uptime: self.boot.uptime + later, ..self.boot.clone() } }
+    }
+}
+
+/// The same, on what an earlier daemon left. One whose scenario ends without [`Rig::stop`] was killed.
+pub fn play_on<F: Future<Output = ()>>(disk: Disk, text: &str, scenario: impl FnOnce(Rig) -> F) {
     let mut config =
         config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
     // A real socket would make virtual time jump.
@@ -39,9 +63,10 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
     System::with_tokio_rt(runtime).block_on(async {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_248_000_000));
         let world = daemon::simulated(&config, clock);
-        let directory = tempfile::tempdir().unwrap();
+        let directory = disk.directory;
         let host = Host {
             clock,
+            boot: disk.boot,
             hardware: Arc::new(world.clone()),
             execution: Execution::Inline,
             control: Arbiter::current(),
@@ -73,7 +98,7 @@ impl Rig {
     }
 
     /// Stops the daemon in good order. The database goes with the directory.
-    pub async fn stop(mut self) -> (Stage, Vec<Event>, tempfile::TempDir) {
+    pub async fn stop(mut self) -> (Stage, Vec<Event>, Arc<tempfile::TempDir>) {
         let stage = self.daemon.stop(Duration::from_secs(3)).await;
         self.events.drain(&mut self.history);
         (stage, self.history, self.directory)

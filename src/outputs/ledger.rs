@@ -1,0 +1,289 @@
+//! The ledger: what every output's limits must remember over a restart, a kill and a power cut, in one small file.
+//!
+//! A guard asks for a record before it uses what the record reserves. It is written in a lane of its own, so no tick ever waits
+//! for the disk, and one write serves all that wait. If it fails, a person is told and control goes on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::guard::{Guard, Limits, Memory, Record};
+use crate::alarms::Alarms;
+use crate::boot::Boot;
+use crate::clock::Clock;
+use crate::files;
+use crate::hardware::lane::Lane;
+use crate::model::{Monotonic, OutputId};
+use crate::panics::locked;
+
+/// A write that takes longer hangs. Also how long the last one may take.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// The name of its alarm.
+const ALARM: &str = "limits";
+
+/// A handle on the ledger; all clones are the same one.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    file: PathBuf,
+    boot: Boot,
+    /// When the boot's uptime was read.
+    read_at: Monotonic,
+    clock: Clock,
+    alarms: Alarms,
+    lane: Lane,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is to stand in the file. Outputs that are not configured any more stay in it.
+    known: BTreeMap<String, Stamped>,
+    accounts: BTreeMap<OutputId, Arc<Account>>,
+    /// The file was there and could not be read: nobody knows what was used.
+    spent: bool,
+    /// Records that wait for the disk.
+    waiting: BTreeMap<OutputId, u64>,
+    writing: bool,
+    failed: bool,
+}
+
+/// A guard whose memory is kept.
+pub struct Account {
+    /// The limits and all they remember.
+    pub guard: Arc<Mutex<Guard>>,
+    recorded: Notify,
+}
+
+impl Account {
+    /// Waits until a record has reached the disk, so that the guard may decide otherwise.
+    pub async fn recorded(&self) {
+        self.recorded.notified().await;
+    }
+}
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct File {
+    boot: String,
+    outputs: BTreeMap<String, Stamped>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stamped {
+    /// Milliseconds from the boot to when this was so.
+    uptime: u64,
+    memory: Memory,
+}
+
+impl Ledger {
+    /// Reads the file. One that cannot be read is put aside: then every budget counts as spent, and a person is told. Blocks.
+    pub fn open(file: &Path, boot: Boot, clock: Clock, alarms: &Alarms, lane: Lane) -> Self {
+        let mut state = State::default();
+        match read(file) {
+            Ok(Some(File { boot: then, outputs })) => {
+                let aged = |old: Stamped| {
+                    // Of another boot: how long ago it was is not known, so it counts as of now.
+                    let ago = boot.since(&then, Duration::from_millis(old.uptime));
+                    Stamped { uptime: millis(boot.uptime.saturating_sub(ago)), ..old }
+                };
+                state.known = outputs.into_iter().map(|(output, old)| (output, aged(old))).collect();
+            }
+            Ok(None) => {}
+            Err(error) => {
+                state.spent = true;
+                let aside = file.with_extension("json.damaged");
+                let kept = match fs::rename(file, &aside) {
+                    Ok(()) => format!("it is kept as {}", aside.display()),
+                    Err(error) => format!("it could not be put aside: {error}"),
+                };
+                let text = format!(
+                    "what limits remember, {}, cannot be read: {error}; {kept}. Every budget counts as spent from now: \
+                     look after what must not wait, then acknowledge this",
+                    file.display()
+                );
+                tracing::error!("{text}");
+                alarms.latch(ALARM, &text);
+            }
+        }
+        let shared = Shared {
+            file: file.to_owned(),
+            read_at: clock.now(),
+            boot,
+            clock,
+            alarms: alarms.clone(),
+            lane,
+            state: Mutex::new(state),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The guard of an output under these limits, with what is remembered of it. An output that had a guard before goes on with
+    /// what that one knows.
+    pub fn account(&self, output: &OutputId, limits: Limits) -> Arc<Account> {
+        let (now, uptime) = (self.shared.clock.now(), self.uptime());
+        let mut locked_state = self.state();
+        let state = &mut *locked_state;
+        let (memory, aged) = match (state.accounts.get(output), state.known.get_mut(output.as_str())) {
+            (Some(account), _) => (Some(locked(&account.guard).memory(now)), Duration::ZERO),
+            (None, Some(known)) => {
+                let memory = known.memory.clone();
+                // What an orderly stop knew exactly holds for this one start.
+                known.memory = memory.clone().after_a_crash();
+                (Some(memory), uptime.saturating_sub(Duration::from_millis(known.uptime)))
+            }
+            (None, None) => (state.spent.then(Memory::spent), Duration::ZERO),
+        };
+        if let (true, Some(memory)) = (state.spent, &memory) {
+            // Also if it is killed before its first record.
+            let stamped = Stamped { uptime: millis(uptime), memory: memory.clone() };
+            state.known.entry(output.as_str().to_owned()).or_insert(stamped);
+        }
+        let guard = Guard::restored(limits, memory.as_ref(), aged, now);
+        let account = Arc::new(Account { guard: Arc::new(Mutex::new(guard)), recorded: Notify::new() });
+        state.accounts.insert(output.clone(), account.clone());
+        account
+    }
+
+    /// Writes what a crash from now on would leave, unless there is nothing to remember. To be called before anything is driven.
+    pub async fn begin(&self) {
+        if self.state().known.is_empty() {
+            return self.shared.alarms.forget(ALARM);
+        }
+        self.state().writing = true;
+        self.write_all().await;
+        if !self.state().failed {
+            self.shared.alarms.forget(ALARM);
+        }
+    }
+
+    /// Takes a record to the disk; the guard is told when it is there. Returns at once.
+    pub fn record(&self, output: &OutputId, record: Record) {
+        let stamped = Stamped { uptime: millis(self.uptime()), memory: record.memory };
+        let idle = {
+            let mut state = self.state();
+            state.known.insert(output.as_str().to_owned(), stamped);
+            state.waiting.insert(output.clone(), record.version);
+            !std::mem::replace(&mut state.writing, true)
+        };
+        if idle {
+            let ledger = self.clone();
+            tokio::spawn(async move { ledger.write_all().await });
+        }
+    }
+
+    /// Writes exactly what every guard remembers. To be called once all outputs are safe.
+    pub async fn close(&self) {
+        let (now, uptime) = (self.shared.clock.now(), millis(self.uptime()));
+        {
+            let state = &mut *self.state();
+            for (output, account) in &state.accounts {
+                let memory = locked(&account.guard).memory(now);
+                state.known.insert(output.as_str().to_owned(), Stamped { uptime, memory });
+            }
+            if state.known.is_empty() {
+                return;
+            }
+        }
+        // The lane has a deadline of its own, and whatever is before us in it too.
+        let (written, _) = self.write().await;
+        self.tell(written);
+    }
+
+    /// Writes until nobody waits any more.
+    async fn write_all(&self) {
+        loop {
+            let (written, versions) = self.write().await;
+            let well = written.is_ok();
+            self.tell(written);
+            let mut told = Vec::new();
+            let more = {
+                let mut state = self.state();
+                for (output, version) in versions.into_iter().filter(|_| well) {
+                    told.extend(state.accounts.get(&output).map(|account| (account.clone(), version)));
+                }
+                // After a failure the next record tries again; a guard that waits for one asks once a second.
+                state.writing = well && !state.waiting.is_empty();
+                state.writing
+            };
+            for (account, version) in told {
+                locked(&account.guard).recorded(version);
+                account.recorded.notify_one();
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    async fn write(&self) -> (Result<(), String>, BTreeMap<OutputId, u64>) {
+        let (file, versions) = {
+            let mut state = self.state();
+            let file = File { boot: self.shared.boot.id.clone(), outputs: state.known.clone() };
+            (file, std::mem::take(&mut state.waiting))
+        };
+        let bytes = match serde_json::to_vec_pretty(&file) {
+            Ok(bytes) => bytes,
+            Err(error) => return (Err(error.to_string()), versions),
+        };
+        let (path, who) = (self.shared.file.clone(), Arc::from("the ledger of limits"));
+        let written = self.shared.lane.run(&who, DEADLINE, move || files::replace(&path, &bytes)).await;
+        let result = match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        (result, versions)
+    }
+
+    fn tell(&self, written: Result<(), String>) {
+        let before = std::mem::replace(&mut self.state().failed, written.is_err());
+        match written {
+            Err(error) if !before => {
+                let text = format!(
+                    "what limits remember cannot be written to {}: {error}; a restart would forget it. Check the disk, and that \
+                     the directory may be written",
+                    self.shared.file.display()
+                );
+                tracing::error!("{text}");
+                self.shared.alarms.raise(ALARM, &text);
+            }
+            Ok(()) if before => {
+                tracing::info!("what limits remember is written again");
+                self.shared.alarms.clear(ALARM);
+            }
+            _ => {}
+        }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.shared.boot.uptime.saturating_add(self.shared.clock.now().since(self.shared.read_at))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.shared.state)
+    }
+}
+
+/// `None` if there is no file: a first start.
+fn read(file: &Path) -> io::Result<Option<File>> {
+    match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
