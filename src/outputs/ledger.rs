@@ -287,3 +287,54 @@ fn read(file: &Path) -> io::Result<Option<File>> {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Bus;
+    use crate::hardware::lane::{Execution, Gate, Lanes, hang};
+    use crate::model::{Level, Timestamp};
+    use crate::outputs::Resolution;
+
+    fn limits() -> Limits {
+        let (safe, cycle, zero) = (Level::OFF, None, Duration::ZERO);
+        Limits { resolution: Resolution::Switch, safe, cycle, min_on: zero, min_off: zero, max_on: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_record_waits_for_a_disk_that_hangs_and_the_next_one_after_it_is_written() {
+        let clock = Clock::simulated(Timestamp::from_millis(0));
+        let alarms = Alarms::new(clock, Bus::new(clock, 0));
+        let lane = Lanes::new(clock, Execution::Inline).get("disk");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("outputs.json");
+        let boot = Boot { id: "a".into(), uptime: Duration::from_secs(5) };
+        let ledger = Ledger::open(&file, boot, clock, &alarms, lane.clone());
+        let heater = OutputId::new("heater").unwrap();
+        let account = ledger.account(&heater, limits());
+        let record = |version| ledger.record(&heater, Record { version, memory: Memory::default() });
+
+        let (gate, who) = (Gate::new(), Arc::from("somebody"));
+        let hung = gate.clone();
+        assert!(lane.run(&who, DEADLINE, move || hang(&hung)).await.is_err());
+        let before = clock.now();
+        record(1);
+        assert_eq!(clock.now(), before);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(alarms.standing_now().len(), 1);
+        assert!(timeout(&account).await.is_err() && !file.exists());
+
+        gate.release();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for version in [2, 3] {
+            record(version);
+        }
+        timeout(&account).await.expect("the guard is told");
+        assert_eq!(alarms.standing_now(), []);
+        assert_eq!(read(&file).unwrap().unwrap().outputs["heater"].uptime, 10_001);
+    }
+
+    async fn timeout(account: &Account) -> Result<(), tokio::time::error::Elapsed> {
+        tokio::time::timeout(Duration::from_secs(1), account.recorded()).await
+    }
+}

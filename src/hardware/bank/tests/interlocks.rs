@@ -70,8 +70,12 @@ fn id(name: &str) -> OutputId {
 const NAMES: [&str; 7] = ["fan", "heater", "mister", "open", "close", "pump", "drain"];
 
 async fn house() -> House {
+    house_on(Execution::Inline).await
+}
+
+async fn house_on(execution: Execution) -> House {
     let clock = Clock::simulated(Timestamp::from_millis(0));
-    let lanes = Lanes::new(clock, Execution::Inline);
+    let lanes = Lanes::new(clock, execution);
     let (bank, pins) = (Bank::default(), Pins::default());
     bank.set_interlocks(&id("heater"), &[id("fan")], &[]);
     bank.set_interlocks(&id("mister"), &[id("heater")], &[]);
@@ -223,6 +227,19 @@ async fn one_that_hangs_holds_up_whom_it_needs_for_its_deadline_only() {
     gate.release();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(!pins.on("heater"), "its last word was kept");
+}
+
+#[tokio::test]
+async fn two_lanes_at_once_never_have_both_on() {
+    let house = house_on(Execution::Thread).await;
+    let mut won = [0, 0];
+    for round in 0..300 {
+        let (one, other) = tokio::join!(house.put("open", round % 3 != 0), house.put("close", round % 4 != 1));
+        won = [won[0] + u32::from(one.is_ok()), won[1] + u32::from(other.is_ok())];
+        let _ = tokio::join!(house.put("close", round % 2 == 0), house.put("open", round % 2 == 1));
+    }
+    assert_eq!(house.pins.0.lock().unwrap().never, None);
+    assert!(won[0] > 50 && won[1] > 50, "both had their turn: {won:?}");
 }
 
 #[derive(Debug, Clone)]
