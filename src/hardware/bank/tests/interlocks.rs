@@ -15,6 +15,8 @@ struct Seen {
     levels: BTreeMap<&'static str, Level>,
     /// What changed, in its order.
     log: Vec<String>,
+    /// How often anything was written.
+    writes: usize,
     /// Whose writes fail.
     stuck: Option<&'static str>,
     /// What was never to be seen. A panic would stay in the lane.
@@ -26,6 +28,7 @@ struct Pin(Pins, &'static str);
 impl Line for Pin {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let mut pins = self.0.0.lock().unwrap();
+        pins.writes += 1;
         if pins.stuck == Some(self.1) {
             return Err(HardwareError::Io { what: self.1.into(), reason: "stuck".into() });
         }
@@ -45,6 +48,10 @@ impl Line for Pin {
 impl Pins {
     fn on(&self, name: &str) -> bool {
         self.0.lock().unwrap().levels.get(name).is_some_and(|level| level.is_on())
+    }
+
+    fn writes(&self) -> usize {
+        self.0.lock().unwrap().writes
     }
 
     fn stick(&self, name: Option<&'static str>) {
@@ -105,7 +112,9 @@ fn held(by: &str, how: Interlock) -> Result<(), WriteError> {
 #[tokio::test(start_paused = true)]
 async fn what_needs_another_goes_on_after_it_and_off_before_it() {
     let house = house().await;
+    let writes = house.pins.writes();
     assert_eq!(house.put("heater", true).await, held("fan", Interlock::OnlyWhile));
+    assert_eq!(house.pins.writes(), writes, "nothing has moved");
     assert_eq!(house.slots["heater"].blocked(), Some((id("fan"), Interlock::OnlyWhile)));
     for name in ["fan", "heater", "mister"] {
         house.put(name, true).await.unwrap();
