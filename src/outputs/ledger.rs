@@ -132,24 +132,20 @@ impl Ledger {
     /// what that one knows.
     pub fn account(&self, output: &OutputId, limits: Limits) -> Arc<Account> {
         let (now, uptime) = (self.shared.clock.now(), self.uptime());
-        let mut locked_state = self.state();
-        let state = &mut *locked_state;
-        let (memory, aged) = match (state.accounts.get(output), state.known.get_mut(output.as_str())) {
+        let mut state = self.state();
+        let (memory, aged) = match (state.accounts.get(output), state.known.get(output.as_str())) {
             (Some(account), _) => (Some(locked(&account.guard).memory(now)), Duration::ZERO),
             (None, Some(known)) => {
-                let memory = known.memory.clone();
-                // What an orderly stop knew exactly holds for this one start.
-                known.memory = memory.clone().after_a_crash();
-                (Some(memory), uptime.saturating_sub(Duration::from_millis(known.uptime)))
+                (Some(known.memory.clone()), uptime.saturating_sub(Duration::from_millis(known.uptime)))
             }
             (None, None) => (state.spent.then(Memory::spent), Duration::ZERO),
         };
-        if let (true, Some(memory)) = (state.spent, &memory) {
-            // Also if it is killed before its first record.
-            let stamped = Stamped { uptime: millis(uptime), memory: memory.clone() };
-            state.known.entry(output.as_str().to_owned()).or_insert(stamped);
-        }
         let guard = Guard::restored(limits, memory.as_ref(), aged, now);
+        if memory.is_some() {
+            // What an orderly stop knew exactly holds for this one start, and what was reserved counts as used from now on.
+            let stamped = Stamped { uptime: millis(uptime), memory: guard.memory(now).after_a_crash() };
+            state.known.insert(output.as_str().to_owned(), stamped);
+        }
         let account = Arc::new(Account { guard: Arc::new(Mutex::new(guard)), recorded: Notify::new() });
         state.accounts.insert(output.clone(), account.clone());
         account
