@@ -53,10 +53,13 @@ struct State {
     /// The file was there and could not be read: nobody knows what was used.
     spent: bool,
     /// Records that wait for the disk.
-    waiting: BTreeMap<OutputId, u64>,
+    waiting: Waiting,
     writing: bool,
     failed: bool,
 }
+
+/// The version of a record, and whose guard is told of it: a later guard of the same output counts anew.
+type Waiting = BTreeMap<OutputId, (Arc<Account>, u64)>;
 
 /// A guard whose memory is kept.
 pub struct Account {
@@ -168,8 +171,9 @@ impl Ledger {
         let stamped = Stamped { uptime: millis(self.uptime()), memory: record.memory };
         let idle = {
             let mut state = self.state();
+            let Some(account) = state.accounts.get(output).cloned() else { return };
             state.known.insert(output.as_str().to_owned(), stamped);
-            state.waiting.insert(output.clone(), record.version);
+            state.waiting.insert(output.clone(), (account, record.version));
             !std::mem::replace(&mut state.writing, true)
         };
         if idle {
@@ -199,24 +203,20 @@ impl Ledger {
     /// Writes until nobody waits any more.
     async fn write_all(&self) {
         loop {
-            let (written, mut versions) = self.write().await;
+            let (written, mut asked) = self.write().await;
             let well = written.is_ok();
             self.tell(written);
-            let mut told = Vec::new();
             let more = {
                 let mut state = self.state();
                 if !well {
-                    versions.append(&mut state.waiting);
-                }
-                for (output, version) in versions {
-                    told.extend(state.accounts.get(&output).map(|account| (account.clone(), version)));
+                    asked.append(&mut state.waiting);
                 }
                 // After a failure the next record tries again, with all that this one had.
                 state.writing = !state.waiting.is_empty();
                 state.writing
             };
             // Also when it could not be written: control goes on, and a person knows.
-            for (account, version) in told {
+            for (account, version) in asked.into_values() {
                 locked(&account.guard).recorded(version);
                 account.recorded.notify_one();
             }
@@ -226,15 +226,15 @@ impl Ledger {
         }
     }
 
-    async fn write(&self) -> (Result<(), String>, BTreeMap<OutputId, u64>) {
-        let (file, versions) = {
+    async fn write(&self) -> (Result<(), String>, Waiting) {
+        let (file, asked) = {
             let mut state = self.state();
             let file = File { boot: self.shared.boot.id.clone(), outputs: state.known.clone() };
             (file, std::mem::take(&mut state.waiting))
         };
         let bytes = match serde_json::to_vec_pretty(&file) {
             Ok(bytes) => bytes,
-            Err(error) => return (Err(error.to_string()), versions),
+            Err(error) => return (Err(error.to_string()), asked),
         };
         let (path, who) = (self.shared.file.clone(), Arc::from("the ledger of limits"));
         let written = self.shared.lane.run(&who, DEADLINE, move || files::replace(&path, &bytes)).await;
@@ -243,7 +243,7 @@ impl Ledger {
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        (result, versions)
+        (result, asked)
     }
 
     fn tell(&self, written: Result<(), String>) {
