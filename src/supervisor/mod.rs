@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::hardware::bank::Bank;
 use crate::lifeline::Lifeline;
 use crate::message::SensorState;
-use crate::model::{Monotonic, SensorId};
+use crate::model::{Monotonic, OutputId, SensorId};
 
 /// What a child is for. It decides when it is begun and stopped, and what its failing means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +146,8 @@ pub struct Root {
     failed: Option<String>,
     pinged: Monotonic,
     verified: Monotonic,
+    /// The outputs that the bank had in the last round.
+    pins: Vec<OutputId>,
     dropped: u64,
     alive: Box<dyn Fn()>,
 }
@@ -195,6 +197,7 @@ impl Root {
             failed: None,
             pinged: clock.now(),
             verified: clock.now(),
+            pins: Vec::new(),
             dropped: 0,
             alive: Box::new(alive),
         }

@@ -38,8 +38,16 @@ impl Root {
         }));
     }
 
-    fn tell_pins(&self) {
-        for (output, trouble) in self.bank.troubles() {
+    fn tell_pins(&mut self) {
+        let troubles = self.bank.troubles();
+        let there = troubles.iter().map(|(output, _)| output.clone()).collect();
+        // What was wrong with an output that was removed since is nobody's trouble any more.
+        for output in std::mem::replace(&mut self.pins, there) {
+            if !self.pins.contains(&output) {
+                self.alarms.clear(&alarm(&output));
+            }
+        }
+        for (output, trouble) in troubles {
             match trouble {
                 Some(text) => self.alarms.raise(&alarm(&output), &text),
                 None => self.alarms.clear(&alarm(&output)),
