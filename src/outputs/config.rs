@@ -32,7 +32,7 @@ impl Config {
         if let Some(driver) = driver {
             section.finish_for(driver.name);
         }
-        Some(Self { id: id?, driver: driver?.name, limits: limits?, interlocks: Default::default(), device: device? })
+        Some(Self { id: id?, driver: driver?.name, limits: limits?, device: device? })
     }
 }
 

@@ -43,19 +43,8 @@ pub struct Config {
     pub driver: &'static str,
     /// What the guard holds it to.
     pub limits: Limits,
-    /// Which other outputs it depends on.
-    pub interlocks: Interlocks,
     /// The driver's own part.
     pub device: Arc<dyn OutputConfig>,
-}
-
-/// Which other outputs an output depends on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Interlocks {
-    /// It may be on only while all of these are.
-    pub only_while: Vec<OutputId>,
-    /// It may never be on with any of these.
-    pub never_with: Vec<OutputId>,
 }
 
 /// What levels an output can take.

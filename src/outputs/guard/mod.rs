@@ -14,7 +14,6 @@
 
 mod demands;
 mod pulses;
-mod stub;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +27,6 @@ use super::Resolution;
 use crate::model::{Because, Demand, Level, Monotonic, Owner, Priority};
 
 pub use self::demands::TooManyDemands;
-pub use self::stub::{Blocked, Interlock, Memory, Record};
 
 /// What an output is held to, whoever asks.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +68,6 @@ pub struct Decision {
     pub why: Why,
     /// What that demand rests on.
     pub because: Option<Arc<Because>>,
-    /// What must be on disk before it happens.
-    pub record: Option<Record>,
     /// The earliest moment at which a step could decide otherwise without new input. Always ahead.
     pub look_again: Option<Monotonic>,
 }
@@ -122,7 +118,6 @@ pub struct Guard {
     resting: bool,
     stopped: bool,
     now: Monotonic,
-    off_before: Duration,
 }
 
 impl Guard {
@@ -142,7 +137,6 @@ impl Guard {
             driven_since: None,
             resting: false,
             stopped: false,
-            off_before: Duration::ZERO,
             now,
             limits,
         }
@@ -175,7 +169,7 @@ impl Guard {
     }
 
     /// What the line must be at now. A `now` before that of an earlier step counts as that step's.
-    pub fn step(&mut self, now: Monotonic, blocked: Option<&Blocked>) -> Decision {
+    pub fn step(&mut self, now: Monotonic) -> Decision {
         let now = now.max(self.now);
         let gone = now.since(self.now);
         self.now = now;
@@ -184,7 +178,7 @@ impl Guard {
         let winner = self.demands.winner();
         let asked = winner.map_or(self.limits.safe, |winner| winner.level);
         let on = self.line.is_on();
-        let may_turn_on = now + self.off_before >= self.since + self.limits.min_off;
+        let may_turn_on = now >= self.since + self.limits.min_off;
         let (wanted, level, turn) = match &mut self.pulses {
             Some(pulses) => {
                 pulses.pass(gone, on);
@@ -212,7 +206,7 @@ impl Guard {
             }
             (false, true) if !may_turn_on => {
                 let why = if self.resting { Why::Resting } else { Why::HeldOff };
-                (Level::OFF, Level::OFF, why, Some(self.since + self.limits.min_off - self.off_before))
+                (Level::OFF, Level::OFF, why, Some(self.since + self.limits.min_off))
             }
             _ => {
                 let why = match winner {
@@ -224,16 +218,8 @@ impl Guard {
             }
         };
 
-        let (write, level, turn) = match blocked {
-            Some(_) if write.is_on() && write != self.limits.safe => {
-                (Level::OFF, Level::OFF, Some(now + Duration::from_secs(1)))
-            }
-            _ => (write, level, turn),
-        };
-
         if write.is_on() != on {
             self.since = now;
-            self.off_before = Duration::ZERO;
         }
         self.line = write;
         self.resting &= !write.is_on();
@@ -245,7 +231,6 @@ impl Guard {
             by: winner.map(|winner| winner.owner.clone()),
             because: winner.and_then(|winner| winner.because.clone()),
             why,
-            record: None,
             look_again: earliest([turn, winner.map(|winner| winner.until), must_rest]),
         }
     }

@@ -154,7 +154,7 @@ impl Bystander {
         for part in [length / 3, length / 2, length.saturating_sub(Duration::from_micros(1))] {
             let moment = self.now + part;
             if last.look_again.is_none_or(|next| moment < next) {
-                let early = self.guard.clone().step(moment, None);
+                let early = self.guard.clone().step(moment);
                 prop_assert_eq!(early.write, last.write, "changed at {:?}, before it said", moment);
             }
         }
@@ -164,7 +164,7 @@ impl Bystander {
 
     fn step(&mut self) -> TestCaseResult {
         let now = self.now;
-        let decision = self.guard.step(now, None);
+        let decision = self.guard.step(now);
         let Limits { resolution, safe, cycle, min_on, min_off, max_on } = self.limits.clone();
         let pulsed = resolution == Resolution::Switch && cycle.is_some();
         let winner = self.winner().cloned();
@@ -242,7 +242,7 @@ impl Pulsed {
         let end = self.now + time;
         self.guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
         while self.now < end {
-            let Decision { write, look_again, .. } = self.guard.step(self.now, None);
+            let Decision { write, look_again, .. } = self.guard.step(self.now);
             if write.is_on() && !self.line {
                 self.pulses.push(Duration::ZERO);
             }
@@ -317,7 +317,7 @@ proptest! {
         guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
         let (mut now, mut on_since) = (at(0), None);
         for wait in waits {
-            let on = guard.step(now, None).write.is_on();
+            let on = guard.step(now).write.is_on();
             if let (true, Some(since)) = (on, on_since) {
                 let lasted = now.since(since).as_secs_f64();
                 prop_assert!(lasted < level * 10.0 + 1e-6, "still on after {lasted} s");
