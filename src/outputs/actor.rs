@@ -66,7 +66,15 @@ impl Output {
             if let Some(found) = self.with.slot.level().filter(|_| !self.writing) {
                 guard.observed(found, now);
             }
-            guard.step(now)
+            let decision = guard.step(now, None);
+            match &decision.record {
+                // Nothing keeps it on disk yet; the guard remembers it as long as the process lives.
+                Some(record) => {
+                    guard.recorded(record.version);
+                    guard.step(now, None)
+                }
+                None => decision,
+            }
         };
         let until = decision.look_again.unwrap_or(now) + GRACE;
         self.tell(&decision);

@@ -72,7 +72,7 @@ fn limits(section: &Section<'_>, resolution: Option<Resolution>) -> Option<Limit
     if max_on.is_some_and(|most| most < min_on) {
         section.wrong("max_on", format!("`max_on` of {what} is shorter than `min_on`"), "make one of them fit");
     }
-    Some(Limits { resolution: resolution?, safe, cycle, min_on, min_off, max_on })
+    Some(Limits { resolution: resolution?, safe, cycle, min_on, min_off, max_on, budgets: Vec::new(), starts: None })
 }
 
 /// `max_on = "30m"`, or the same as `max_on = { "30m" = "at once" }`.
