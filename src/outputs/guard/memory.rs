@@ -54,6 +54,13 @@ impl Memory {
         self
     }
 
+    /// What holds when the memory was lost: all budgets and all starts of whatever limits were used up at this moment.
+    #[must_use]
+    pub fn spent() -> Self {
+        let all = || vec![Used { window: u64::MAX, past: vec![(0, 0, u64::MAX)], reserved: 0 }];
+        Self { off_for: None, driven: all(), started: all() }
+    }
+
     pub(super) fn off_for(&self) -> Option<Duration> {
         self.off_for.map(Duration::from_millis)
     }

@@ -1,5 +1,6 @@
 //! Examples, one second a character: `#` on, `.` off. The properties are next door.
 
+mod limits;
 mod properties;
 mod usage;
 
@@ -59,7 +60,12 @@ fn drawn(limits: &Limits, acts: &[(u64, Act)], seconds: u64) -> String {
     (0..seconds)
         .map(|second| {
             acts.iter().filter(|(when, _)| *when == second).for_each(|(_, what)| act(&mut guard, what));
-            if guard.step(at(second), None).write.is_on() { '#' } else { '.' }
+            let mut decision = guard.step(at(second), None);
+            if let Some(record) = decision.record {
+                guard.recorded(record.version);
+                decision = guard.step(at(second), None);
+            }
+            if decision.write.is_on() { '#' } else { '.' }
         })
         .collect()
 }
