@@ -126,20 +126,34 @@ pub(super) fn nanos(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(millis: u64) -> Monotonic {
         Monotonic::new(Duration::from_millis(millis))
     }
 
-    #[test]
-    fn a_stretch_leaves_the_window_as_it_came_into_it_and_never_earlier() {
-        let mut tally = Tally::new(Duration::from_secs(96));
-        tally.add_stretch(at(0), at(50_000));
-        for (now, seconds) in [(50_000, 50), (96_000, 50), (96_999, 50), (98_000, 48), (145_999, 1), (146_000, 0)] {
-            tally.forget(at(now));
-            let (sum, exact) = (tally.sum() / 1_000_000_000, (146_000 - now.max(96_000)) / 1000);
-            assert!(sum >= exact && sum <= exact + 1, "{sum} s at {now}, not {seconds}");
+    proptest! {
+        #[test]
+        fn it_never_says_too_little_and_too_much_for_a_part_only(
+            window in 96..20_000u64, stretches in proptest::collection::vec((0..3_000u64, 0..900u64), 1..80),
+        ) {
+            let window = Duration::from_millis(window);
+            let (mut tally, mut all, mut now) = (Tally::new(window), Vec::new(), at(0));
+            for (pause, length) in stretches {
+                let (from, to) = (now + Duration::from_millis(pause), now + Duration::from_millis(pause + length));
+                tally.add_stretch(from, to);
+                all.push((from, to));
+                now = to;
+                tally.forget(now);
+                let within = |window| -> Duration {
+                    all.iter().map(|(from, to)| to.since((*from).max(Monotonic::new(now.since(at(0)).saturating_sub(window))))).sum()
+                };
+                let (sum, most) = (Duration::from_nanos(tally.sum()), within(window + tally.part() * 2));
+                prop_assert!(sum >= within(window), "{sum:?} at {now:?}, not {:?}", within(window));
+                prop_assert!(sum <= most, "{sum:?} at {now:?}, not {most:?}");
+            }
         }
     }
 

@@ -119,6 +119,8 @@ fn nothing_that_is_limited_happens_before_the_disk_knows_of_it() {
     let unanswered = guard.step(at(100), None);
     assert_eq!(unanswered.write, Level::ON, "it does not go off for a disk that is slow");
     assert!(unanswered.record.unwrap().version > ahead.version);
+    guard.recorded(ahead.version);
+    assert!(guard.step(at(101), None).record.is_some(), "what an old record reserved is used up");
     assert_eq!(Guard::new(switch(), at(0)).step(at(1), None).record, None);
 }
 
