@@ -51,6 +51,15 @@ fn pulses_and_levels_use_up_a_budget_too() {
 }
 
 #[test]
+fn what_was_on_until_the_bank_turned_it_off_counts() {
+    let mut guard = Guard::new(budget(10, 3600), at(0));
+    act(&mut guard, &always());
+    assert!(stepped(&mut guard, 0, None).write.is_on());
+    guard.observed(Level::OFF, at(6));
+    assert_eq!((6..99).take_while(|second| stepped(&mut guard, *second, None).write.is_on()).count(), 4);
+}
+
+#[test]
 fn only_so_many_starts_fit_into_a_window_and_pulses_are_starts() {
     let on_and_off = |seconds: std::ops::Range<u64>| -> Vec<(u64, Act)> {
         seconds.map(|second| (second, Ask("a", Controller, (second % 2) as f64, FOREVER))).collect()
