@@ -43,6 +43,14 @@ fn a_budget_is_used_once_within_its_window_and_comes_back_slot_by_slot() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_rests_for_a_slot_though_some_of_it_is_back_earlier() {
+    let asks = [(0, Ask("a", Controller, 1.0, 8)), (930, Ask("a", Controller, 1.0, FOREVER))];
+    // The first eight seconds are forgotten at 968; a slot is ten seconds.
+    let expected = ["#".repeat(8), ".".repeat(922), "#".repeat(32), ".".repeat(10), "#".repeat(8), ".".repeat(10)];
+    check(&budget(40, 960), &asks, &expected.concat());
+}
+
+#[test]
 fn pulses_and_levels_use_up_a_budget_too() {
     let pulsed = Limits { cycle: Some(secs(4)), ..budget(3, 96) };
     check(&pulsed, &[(0, Ask("a", Controller, 0.25, FOREVER))], &format!("#...#...#...{}", ".".repeat(80)));
