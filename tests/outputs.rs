@@ -126,7 +126,6 @@ fn interlocked(lines: &str) -> String {
 }
 
 #[test]
-#[ignore = "the interlocks' keys are not read yet"]
 fn an_output_is_on_only_while_the_one_it_needs_is() {
     play(&interlocked("only_while = [\"fan\"]"), async |mut rig| {
         demand(&rig, "heater", true, 3600 * SECOND);
@@ -145,7 +144,6 @@ fn an_output_is_on_only_while_the_one_it_needs_is() {
 }
 
 #[test]
-#[ignore = "the interlocks' keys are not read yet"]
 fn of_two_that_are_never_on_together_one_wins() {
     play(&interlocked("never_with = [\"fan\"]"), async |mut rig| {
         demand(&rig, "fan", true, 10 * SECOND);
@@ -251,7 +249,6 @@ fn seconds_on(disk: Disk, then_killed_after: Duration) -> f64 {
 }
 
 #[test]
-#[ignore = "budgets are not read yet"]
 fn a_kill_gives_nothing_of_a_budget_back() {
     let disk = Disk::new();
     let mut all = seconds_on(disk.after(Duration::ZERO), 300 * SECOND);
@@ -268,7 +265,6 @@ fn a_kill_gives_nothing_of_a_budget_back() {
 }
 
 #[test]
-#[ignore = "budgets are not read yet"]
 fn of_a_lost_memory_every_budget_counts_as_spent_also_after_a_kill() {
     let disk = Disk::new();
     fs::write(disk.directory.path().join("outputs.json"), b"\0\0\0").unwrap();
@@ -279,7 +275,6 @@ fn of_a_lost_memory_every_budget_counts_as_spent_also_after_a_kill() {
 }
 
 #[test]
-#[ignore = "budgets are not read yet"]
 fn a_disk_that_is_gone_holds_up_no_budget() {
     let disk = Disk::new();
     fs::create_dir(disk.directory.path().join(".outputs.json.new")).unwrap();
