@@ -16,7 +16,7 @@ pub use latest::Past;
 
 use self::latest::Latest;
 use crate::clock::Clock;
-use crate::message::{Adjust, ControllerState, Event, NewReading, OutputState, SensorState};
+use crate::message::{Adjust, Alarm, ControllerState, Event, NewReading, OutputState, SensorState};
 use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
@@ -188,15 +188,28 @@ impl Bus {
 
     /// A queue of every event from now on, of at most `capacity`. Whoever waits on it is woken when `wake_at` are there.
     pub fn tap(&self, capacity: usize, wake_at: usize) -> Tap {
-        let queue = Arc::new(Queue {
-            events: Mutex::default(),
-            capacity: capacity.max(1),
-            wake_at: wake_at.clamp(1, capacity.max(1)),
-            filled: Notify::new(),
-            dropped: AtomicU64::new(0),
-        });
-        self.table().taps.push(queue.clone());
-        Tap { queue }
+        let tap = Tap::new(capacity, wake_at);
+        self.table().taps.push(tap.queue.clone());
+        tap
+    }
+
+    /// The same, beginning with the newest of everything and these alarms: for one who comes late.
+    pub fn tap_all(&self, capacity: usize, wake_at: usize, standing: Vec<Alarm>) -> Tap {
+        let mut table = self.table();
+        let tap = Tap::new(capacity, wake_at);
+        let sensors = table.online.iter().map(|(sensor, &online)| SensorState { sensor: sensor.clone(), online });
+        let readings = table.channels.values().filter_map(|channel| channel.latest.clone());
+        let states = &table.states;
+        let events = (sensors.map(Event::Sensor))
+            .chain(readings.map(Event::Reading))
+            .chain(states.outputs.values().map(|past| Event::Output(past.now.clone())))
+            .chain(states.controllers.values().cloned().map(Event::Controller))
+            .chain(standing.into_iter().map(Event::Alarm));
+        for event in events {
+            tap.queue.push(event);
+        }
+        table.taps.push(tap.queue.clone());
+        tap
     }
 
     /// How many messages were dropped because somebody's queue was full, since the start.
@@ -269,6 +282,17 @@ pub struct Tap {
 }
 
 impl Tap {
+    fn new(capacity: usize, wake_at: usize) -> Self {
+        let queue = Queue {
+            events: Mutex::default(),
+            capacity: capacity.max(1),
+            wake_at: wake_at.clamp(1, capacity.max(1)),
+            filled: Notify::new(),
+            dropped: AtomicU64::new(0),
+        };
+        Self { queue: Arc::new(queue) }
+    }
+
     /// Waits until as many events are there as was asked for. May wake early; cancelling it loses nothing.
     pub async fn filled(&self) {
         self.queue.filled.notified().await;

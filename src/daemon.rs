@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::alarms::{self, Alarms};
+use crate::boot::Boot;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -31,13 +32,15 @@ pub use self::plan::{Change, Difference};
 pub use self::reload::Refused;
 use self::site::Site;
 
-/// How long the database may take for its last word.
+/// How long the database and the ledger may each take for their last word.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// The machine that the daemon runs on, or what stands in for it in a test.
 pub struct Host {
     /// Tells the time.
     pub clock: Clock,
+    /// Since which boot it runs.
+    pub boot: Boot,
     /// The board.
     pub hardware: Arc<dyn Hardware>,
     /// The same, if it is a world in this process: its chips come and go with the configuration.
@@ -48,7 +51,7 @@ pub struct Host {
     pub control: ArbiterHandle,
     /// The thread of MQTT and the store.
     pub services: ArbiterHandle,
-    /// Where a relative path of the store begins.
+    /// Where a relative path of the store begins, and where the ledger of limits is.
     pub state: PathBuf,
     /// What the database lies on.
     pub disk: Arc<dyn Disk>,
@@ -123,9 +126,11 @@ impl Daemon {
         let mut children = vec![site.store(&config.store), site.alarms(file)];
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
         children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &recalled));
-        // Only now, when MQTT listens; and before any controller asks whether it may act.
+        // Before any controller asks whether it may act.
         site.alarms.restore(&recalled);
         children.extend(outputs.into_iter().map(|(slot, output)| site.output(output, slot)));
+        // Nothing is driven before the disk has what a crash would leave.
+        site.ledger.begin().await;
         children.extend(config.sensors.into_iter().map(|sensor| site.sensor(sensor)));
         children.extend(config.computed.into_iter().map(|sensor| site.computed(sensor)));
         children.extend(config.controllers.into_iter().map(|controller| site.controller(controller)));
@@ -169,6 +174,7 @@ impl Daemon {
     pub async fn ended(&self) -> Stage {
         let stage = self.until(Stage::is_over).await;
         self.make_safe(&stage).await;
+        self.remember().await;
         stage
     }
 
@@ -182,6 +188,7 @@ impl Daemon {
             _ => Stage::Failed("the root actor does not answer".into()),
         };
         self.make_safe(&stage).await;
+        self.remember().await;
         let (store, last_seq) = (self.site.store.clone(), self.site.bus.last_seq());
         // With this the numbers go on without a gap; without it they jump ahead, and nothing is lost.
         let closed = tokio::task::spawn_blocking(move || store.close(last_seq));
@@ -197,6 +204,13 @@ impl Daemon {
             for (who, error) in self.site.bank.seal().await {
                 tracing::error!("{who} could not be made safe: {error}");
             }
+        }
+    }
+
+    /// A disk that hangs must not hold up the end; then the limits hold as after a crash.
+    async fn remember(&self) {
+        if timeout(CLOSING, self.site.ledger.close()).await.is_err() {
+            tracing::warn!("what limits remember could not be written in time: they hold as after a crash");
         }
     }
 

@@ -19,6 +19,7 @@ compile_error!("supervision catches panics: build with panic = \"unwind\"");
 // The vocabulary, and how it travels.
 pub mod model;
 pub mod clock;
+pub mod boot;
 pub mod message;
 pub mod bus;
 pub mod alarms;

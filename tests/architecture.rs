@@ -35,6 +35,7 @@ const READING: &[&str] = &[
 const ROOMS: &[Room] = &[
     Room { name: "model", may: &[] },
     Room { name: "clock", may: &[&["model"]] },
+    Room { name: "boot", may: &[] },
     Room { name: "panics", may: &[] },
     Room { name: "lifeline", may: &[&["clock", "model", "panics"]] },
     Room { name: "message", may: &[&["model"]] },
@@ -51,7 +52,10 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "outputs",
-        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
+        may: &[
+            &["alarms", "boot", "bus", "clock", "files", "hardware", "lifeline", "message", "model", "panics"],
+            READING,
+        ],
     },
     Room {
         name: "controllers",
@@ -79,7 +83,10 @@ const ROOMS: &[Room] = &[
     Room { name: "telemetry", may: &[&["clock", "model", "panics"]] },
     Room {
         name: "supervisor",
-        may: &[&["alarms", "bus", "clock", "hardware::bank::Bank", "lifeline", "message", "model", "panics"]],
+        may: &[
+            &["alarms", "bus", "clock", "hardware::bank::Bank", "hardware::bank::Released"],
+            &["lifeline", "message", "model", "panics"],
+        ],
     },
 ];
 

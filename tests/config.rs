@@ -2,6 +2,8 @@
 
 #[path = "config/damage.rs"]
 mod damage;
+#[path = "config/limits.rs"]
+mod limits;
 
 use std::path::Path;
 
@@ -146,7 +148,7 @@ safe = "30%"
 cycle = "5s"
 min_on = "3s"
 min_off = "3s"
-max_on = { "6h" = "per day" }
+max_on = { "30m" = "at once", "6h" = "per fortnight" }
 "#,
             r#"
 error: output heater can only be on or off, also when it is safe
@@ -161,11 +163,11 @@ error: `cycle` of output heater is shorter than `min_on` and `min_off` together
 8 | cycle = "5s"
   |         ^^^^ make it 6s at the least, and better ten times that
 
-error: `max_on` "per day" is not there yet
-  --> config.toml:11:19
+error: `max_on` of output heater cannot be "per fortnight"
+  --> config.toml:11:38
    |
-11 | max_on = { "6h" = "per day" }
-   |                   ^^^^^^^^^ write { "30m" = "at once" }
+11 | max_on = { "30m" = "at once", "6h" = "per fortnight" }
+   |                                      ^^^^^^^^^^^^^^^ write "per hour", "per day", "per 6h" or "per 7d"
 "#,
         ),
         (

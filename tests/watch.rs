@@ -5,7 +5,6 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Rig, Setting, play, play_in};
@@ -199,16 +198,16 @@ fn the_supervisors_alarm_about_the_same_controller_neither_ends_nor_begins_this_
 
 #[test]
 fn a_tripped_controller_stays_tripped_over_the_death_and_the_stop_of_the_daemon() {
-    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let left = Setting::default();
     let mut since = None;
-    play_in(Setting::found(&directory), &house(true), async |mut rig| {
+    play_in(left.clone(), &house(true), async |mut rig| {
         rig.run(11 * MINUTE).await;
         since = alarm(&rig).map(|alarm| alarm.since);
         assert!(since.is_some());
         // And here it is killed: nothing is stopped in order.
     });
     for _ in 0..2 {
-        play_in(Setting::found(&directory), &house(true), async |mut rig| {
+        play_in(left.clone(), &house(true), async |mut rig| {
             insist(&rig);
             rig.run(20 * MINUTE).await;
             assert!(!rig.world.pin_changes(17).iter().any(|(_, on)| *on), "never on, whoever asks");
@@ -220,13 +219,13 @@ fn a_tripped_controller_stays_tripped_over_the_death_and_the_stop_of_the_daemon(
             assert!(!world.pin_changes(17).iter().any(|(_, on)| *on), "also not in the moment of the stop");
         });
     }
-    play_in(Setting::found(&directory), &house(true), async |mut rig| {
+    play_in(left.clone(), &house(true), async |mut rig| {
         rig.run(MINUTE).await;
         rig.daemon.alarms().acknowledge(ALARM).unwrap();
         rig.run(6 * SECOND).await;
         assert_eq!((rig.world.pin(17), mode(&rig)), (Some(true), Mode::Automatic));
     });
-    play_in(Setting::found(&directory), &house(true), async |mut rig| {
+    play_in(left.clone(), &house(true), async |mut rig| {
         rig.run(MINUTE).await;
         assert_eq!((rig.world.pin(17), alarm(&rig)), (Some(true), None), "acknowledged for good");
     });
@@ -234,7 +233,7 @@ fn a_tripped_controller_stays_tripped_over_the_death_and_the_stop_of_the_daemon(
 
 #[test]
 fn an_alarm_that_stood_at_the_last_stop_is_told_to_have_gone() {
-    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let left = Setting::default();
     let told = |rig: &Rig| -> Vec<bool> {
         let alarms = rig.history.iter().filter_map(|event| match event {
             Event::Alarm(alarm) if &*alarm.name == "rules.frost" => Some(alarm.text.is_some()),
@@ -242,27 +241,27 @@ fn an_alarm_that_stood_at_the_last_stop_is_told_to_have_gone() {
         });
         alarms.collect()
     };
-    play_in(Setting::found(&directory), &house(false), async |mut rig| {
+    play_in(left.clone(), &house(false), async |mut rig| {
         rig.daemon.alarms().raise("rules.frost", "it freezes");
         rig.run(MINUTE).await;
         assert_eq!(told(&rig), [true]);
         rig.stop().await;
     });
-    let kept = std::fs::read_to_string(directory.path().join("alarms.json")).unwrap();
+    let kept = std::fs::read_to_string(left.state.path().join("alarms.json")).unwrap();
     assert!(kept.contains("rules.frost"), "{kept}");
-    play_in(Setting::found(&directory), &house(false), async |mut rig| {
+    play_in(left.clone(), &house(false), async |mut rig| {
         rig.run(MINUTE).await;
         assert_eq!(rig.daemon.alarms().standing_now(), []);
     });
-    let kept = std::fs::read_to_string(directory.path().join("alarms.json")).unwrap();
+    let kept = std::fs::read_to_string(left.state.path().join("alarms.json")).unwrap();
     assert!(!kept.contains("rules.frost"), "{kept}");
 }
 
 #[test]
 fn a_damaged_file_of_alarms_does_not_keep_the_daemon_from_starting() {
-    let directory = Arc::new(tempfile::tempdir().unwrap());
-    std::fs::write(directory.path().join("alarms.json"), b"{\"version\": 1, \"ala").unwrap();
-    play_in(Setting::found(&directory), &house(false), async |mut rig| {
+    let left = Setting::default();
+    std::fs::write(left.state.path().join("alarms.json"), b"{\"version\": 1, \"ala").unwrap();
+    play_in(left.clone(), &house(false), async |mut rig| {
         rig.run(MINUTE).await;
         let [alarm] = &rig.daemon.alarms().standing_now()[..] else { panic!("one alarm") };
         assert_eq!((&*alarm.name, alarm.latched), ("alarms", true));

@@ -14,6 +14,7 @@ use super::attempt::Attempt;
 use super::machine::{board, first_directory};
 use super::take_over::{ALARM, take_over};
 use super::{Exit, banner};
+use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
 use crate::daemon::{Daemon, Host};
@@ -34,6 +35,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
     let (hardware, world) = board(&config, clock, &state)?;
     let host = Host {
         clock,
+        boot: Boot::of_this_machine(),
         hardware,
         world,
         execution: Execution::Thread,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::interlocks::{self, Named};
 use super::lines::Lines;
 use super::section::{listed, nearest};
 use super::{Diagnostic, Place, Section};
@@ -45,11 +46,20 @@ pub struct Known {
 }
 
 /// What others need to know of an output.
+#[derive(Default)]
 pub struct Output {
     /// On and off are all it can do: it has no `cycle` either.
     pub only_switches: bool,
     /// It is a switch that rests at on, so that a device can live on it.
     pub powers: bool,
+    /// It has a `cycle`.
+    pub pulses: bool,
+    /// It is on when nobody demands anything.
+    pub safe_on: bool,
+    /// Those while which alone it may be on.
+    pub only_while: Vec<Named>,
+    /// Those with which it may not be on.
+    pub never_with: Vec<Named>,
 }
 
 impl<'t> Devices<'t> {
@@ -194,6 +204,11 @@ impl<'t> Devices<'t> {
         self.outputs.get(output.as_str()).is_some_and(|output| output.only_switches)
     }
 
+    /// What is wrong with what outputs say of one another. To be asked when all outputs are read.
+    pub(super) fn interlocks(&self) -> Vec<Diagnostic> {
+        interlocks::check(&self.outputs)
+    }
+
     /// The names of all sensors, read or not.
     pub(super) fn sensors(&self) -> impl Iterator<Item = &str> {
         self.sensors.keys().map(String::as_str)
@@ -221,7 +236,7 @@ impl Holder {
     }
 }
 
-fn suggestion(name: &str, known: &[&str], what: &str) -> String {
+pub(super) fn suggestion(name: &str, known: &[&str], what: &str) -> String {
     match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => format!("the file has no {what}"),

@@ -17,6 +17,7 @@ use super::{Daemon, plug};
 use crate::alarms::Recalled;
 use crate::config::Config;
 use crate::message::{Event, Gone};
+use crate::model::OutputId;
 use crate::mqtt;
 use crate::panics::locked;
 use crate::supervisor::{Adopt, Child, Farewell, Retire, Stage};
@@ -98,12 +99,10 @@ impl Daemon {
     async fn clear_away(&self, name: &str, for_good: bool) {
         let site = &self.site;
         if let Some(output) = name.strip_prefix("outputs.") {
-            let gone = locked(&site.guards).keys().find(|id| id.as_str() == output).cloned();
-            let Some(id) = gone else { return };
+            let Ok(id) = OutputId::new(output) else { return };
             if let Err(error) = site.bank.remove(&id).await {
                 tracing::error!("output {id} leaves and could not be made safe: {error}; switch it off by hand");
             }
-            locked(&site.guards).remove(&id);
         }
         if let Some(controller) = name.strip_prefix("controllers.").filter(|_| for_good) {
             locked(&site.memories).retain(|id, _| id.as_str() != controller);
@@ -128,6 +127,8 @@ impl Daemon {
         let mut slots = BTreeMap::new();
         for output in config.outputs {
             let id = output.id.clone();
+            let interlocks = &output.interlocks;
+            site.bank.set_interlocks(&id, &interlocks.only_while, &interlocks.never_with);
             if begins("outputs.", id.as_str()) {
                 if let Some(world) = &site.host.world {
                     world.wire(&id, output.device.actuator());
@@ -135,12 +136,11 @@ impl Daemon {
                 let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host);
                 slots.insert(id, slot.clone());
                 children.push(site.output(output, slot));
-            } else if change("outputs.", id.as_str()) == Some(Change::Adjusted)
-                && let Some(guard) = locked(&site.guards).get(&id)
-            {
-                locked(guard).set_limits(output.limits, site.host.clock.now());
+            } else if change("outputs.", id.as_str()) == Some(Change::Adjusted) {
+                site.ledger.set_limits(&id, output.limits);
             }
         }
+        site.ledger.begin().await;
         for slot in slots.values() {
             // One that cannot be taken now is tried again by its actor.
             let _ = slot.open().await;

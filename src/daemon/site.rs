@@ -12,10 +12,10 @@ use crate::controllers::actor::Controller;
 use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
-use crate::model::{ControllerId, OutputId};
+use crate::model::ControllerId;
 use crate::mqtt::Mqtt;
 use crate::outputs::actor::Output;
-use crate::outputs::guard::Guard;
+use crate::outputs::ledger::Ledger;
 use crate::panics::locked;
 use crate::sensors::actor::Sensor;
 use crate::sensors::computed::{self, actor::Computed};
@@ -28,6 +28,9 @@ const MQTT_QUEUE: usize = 20_000;
 
 /// Events that may wait for the store between two flushes; it is woken at half of them.
 const STORE_QUEUE: usize = 50_000;
+
+/// What limits remember, in the state directory.
+const LEDGER: &str = "outputs.json";
 
 /// How long writing a small file may take before whoever waits for it gives up.
 const WRITING: Duration = Duration::from_secs(10);
@@ -42,8 +45,8 @@ pub(super) struct Site {
     pub store: Store,
     /// Readings on their way to the store. It outlives the store's task, so that none is missed between two lives of it.
     store_tap: Arc<Tap>,
-    /// What the outputs' limits remember, and the demands on them.
-    pub guards: Mutex<BTreeMap<OutputId, Arc<Mutex<Guard>>>>,
+    /// What the outputs' limits remember.
+    pub ledger: Ledger,
     /// Where the controllers were.
     pub memories: Mutex<BTreeMap<ControllerId, Arc<Mutex<controllers::actor::Memory>>>>,
 }
@@ -51,7 +54,9 @@ pub(super) struct Site {
 impl Site {
     pub fn new(host: Host, lanes: Lanes, bus: Bus, alarms: Alarms, bank: Arc<Bank>, store: Store) -> Self {
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, STORE_QUEUE / 2));
-        Self { host, lanes, bus, alarms, bank, store, store_tap, guards: Mutex::default(), memories: Mutex::default() }
+        let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
+        let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("disk"));
+        Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, memories: Mutex::default() }
     }
 
     /// The root actor over these children.
@@ -65,6 +70,7 @@ impl Site {
         let (device, hardware) = (config.device.clone(), host.hardware.clone());
         let lane = lanes.get(&device.lane());
         let open = Box::new(move |initial| device.open(&*hardware, initial));
+        bank.set_interlocks(&config.id, &config.interlocks.only_while, &config.interlocks.never_with);
         bank.add(&config.id, lane, config.limits.initial(), open)
     }
 
@@ -82,7 +88,10 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node), Arc::new(self.bus.tap(MQTT_QUEUE, 1)));
+        let (mqtt, tap) = (
+            Mqtt::over(self.host.link.clone(), config, node),
+            Arc::new(self.bus.tap_all(MQTT_QUEUE, 1, self.alarms.standing_now())),
+        );
         let body = task(move |lifeline, mut orders| {
             let (mqtt, tap) = (mqtt.clone(), tap.clone());
             async move {
@@ -131,10 +140,9 @@ impl Site {
 
     pub fn output(&self, config: outputs::Config, slot: Arc<Slot>) -> Child {
         let outputs::Config { id, limits, .. } = config;
-        let guard = Arc::new(Mutex::new(Guard::new(limits, self.host.clock.now())));
-        locked(&self.guards).insert(id.clone(), guard.clone());
         let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
-        let with = outputs::actor::Surroundings { clock, bus, alarms, slot, guard };
+        let (account, ledger) = (self.ledger.account(&id, limits), self.ledger.clone());
+        let with = outputs::actor::Surroundings { clock, bus, alarms, slot, account, ledger };
         let name = format!("outputs.{id}").into();
         let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));
         Child { name, role: Role::Output, body, arbiter: self.host.control.clone() }

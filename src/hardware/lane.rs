@@ -133,6 +133,11 @@ impl Lane {
         Self { shared: Arc::new(Shared { name: name.into(), clock, execution, state: Mutex::default() }) }
     }
 
+    /// The bus.
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
     /// Runs `work` when its turn comes. The deadline counts from then; waiting ends early when the job in front hangs, and
     /// a job that nobody waits for any more is left out.
     pub async fn run<T: Send + 'static>(

@@ -1,17 +1,19 @@
-//! The actor of every output: takes demands, asks the guard, and puts the guard's decision on the pin through the bank.
+//! The actor of every output: takes demands, asks the guard, and puts the guard's decision on the pin through the bank. What
+//! the guard must have on disk first it hands to the ledger, and never waits for that.
 //!
 //! Guard and pin outlive the actor: one that is begun anew goes on where the last one was, and nothing moves.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::guard::{Decision, Guard};
+use super::guard::{self, Blocked, Decision, Guard};
+use super::ledger::{Account, Ledger};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::bank::{Slot, WriteError};
+use crate::hardware::bank::{Interlock, Slot, WriteError};
 use crate::lifeline::Lifeline;
 use crate::message::{Event, OutputState, Ping, Stop};
 use crate::model::{Demand, Level, Monotonic, OutputId};
@@ -35,8 +37,10 @@ pub struct Surroundings {
     pub alarms: Alarms,
     /// The hardware, kept by the bank.
     pub slot: Arc<Slot>,
-    /// The limits and all they remember.
-    pub guard: Arc<Mutex<Guard>>,
+    /// The guard, whose memory the ledger keeps.
+    pub account: Arc<Account>,
+    /// Where that is written down.
+    pub ledger: Ledger,
 }
 
 /// An output.
@@ -61,22 +65,30 @@ impl Output {
     /// Asks the guard what to do now, does it, and arranges to ask again.
     fn step(&mut self, ctx: &mut Context<Self>) {
         let now = self.with.clock.now();
-        let decision = {
+        let blocked = blocked(&self.with.slot);
+        let mut decision = {
             let mut guard = self.guard();
             if let Some(found) = self.with.slot.level().filter(|_| !self.writing) {
                 guard.observed(found, now);
             }
-            guard.step(now)
+            guard.step(now, blocked.as_ref())
         };
+        if let Some(record) = decision.record.take() {
+            self.with.ledger.record(&self.id, record);
+        }
         let until = decision.look_again.unwrap_or(now) + GRACE;
+        let there = self.with.slot.level() == Some(decision.write);
+        if there {
+            self.obeys();
+        }
         self.tell(&decision);
-        if self.with.slot.level() != Some(decision.write) {
-            self.write(decision.write, until, ctx);
-        } else {
+        if there {
             self.with.slot.hold(until);
             if self.stopping {
                 return ctx.stop();
             }
+        } else {
+            self.write(decision.write, until, ctx);
         }
         if let Some(at) = decision.look_again {
             self.step_after(at.since(now), ctx);
@@ -94,17 +106,13 @@ impl Output {
 
     fn written(&mut self, result: Result<(), WriteError>, ctx: &mut Context<Self>) {
         self.writing = false;
+        self.tell_pin();
         match result {
-            Ok(()) => {
-                if std::mem::take(&mut self.failed) {
-                    tracing::info!("output {} obeys again", self.id);
-                }
-                self.step(ctx);
-            }
+            Ok(()) => self.step(ctx),
+            // Another output came first. The guard hears of it when it is asked again.
+            Err(WriteError::Interlocked { .. }) if !self.stopping => self.step_after(RETRY, ctx),
             Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
-                }
+                self.fails(&error);
                 if self.stopping {
                     // The bank tries again after all outputs have stopped.
                     return ctx.stop();
@@ -114,11 +122,50 @@ impl Output {
         }
     }
 
+    fn fails(&mut self, error: &WriteError) {
+        if std::mem::replace(&mut self.failed, true) {
+            return;
+        }
+        tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
+        if let Some(told) = &mut self.told {
+            told.confirmed = false;
+            self.with.bus.tell(Event::Output(told.clone()));
+        }
+    }
+
+    /// The pin is as it is wanted, whoever wrote it.
+    fn obeys(&mut self) {
+        if std::mem::take(&mut self.failed) {
+            tracing::info!("output {} obeys again", self.id);
+        }
+    }
+
     fn step_after(&mut self, delay: Duration, ctx: &mut Context<Self>) {
         if let Some(earlier) = self.look_again.take() {
             ctx.cancel_future(earlier);
         }
         self.look_again = Some(ctx.run_later(delay, Self::step));
+    }
+
+    /// Somebody else may move the pin, and the disk may have what the guard waits for: then it is asked again.
+    fn attend(&self, ctx: &mut Context<Self>) {
+        let (slot, account) = (self.with.slot.clone(), self.with.account.clone());
+        let news = async move {
+            tokio::select! { () = slot.moved() => {}, () = account.recorded() => {} }
+        };
+        ctx.spawn(news.into_actor(self).map(|(), output, ctx| {
+            output.attend(ctx);
+            output.step(ctx);
+        }));
+    }
+
+    /// The root tells the same once a second; this is for what a person should know at once.
+    fn tell_pin(&self) {
+        let name = format!("outputs.{}.pin", self.id);
+        match self.with.slot.trouble() {
+            Some(text) => self.with.alarms.raise(&name, &text),
+            None => self.with.alarms.clear(&name),
+        }
     }
 
     fn tell(&mut self, decision: &Decision) {
@@ -145,8 +192,18 @@ impl Output {
     }
 
     fn guard(&self) -> MutexGuard<'_, Guard> {
-        locked(&self.with.guard)
+        locked(&self.with.account.guard)
     }
+}
+
+/// What the bank would refuse now, in the guard's words.
+fn blocked(slot: &Slot) -> Option<Blocked> {
+    let (by, how) = slot.blocked()?;
+    let how = match how {
+        Interlock::OnlyWhile => guard::Interlock::OnlyWhile,
+        Interlock::NeverWith => guard::Interlock::NeverWith,
+    };
+    Some(Blocked { by, how })
 }
 
 impl Actor for Output {
@@ -159,6 +216,7 @@ impl Actor for Output {
         ctx.spawn(opened.into_actor(self).map(|opened, output, ctx| match opened {
             Ok(()) => {
                 output.lifeline.ready();
+                output.attend(ctx);
                 output.step(ctx);
             }
             Err(error) => {

@@ -112,6 +112,10 @@ impl Line for Gpio {
             }
         }
     }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        Ok(self.pin.read_back()?.map(Level::from))
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod actor;
 mod config;
 mod gpio;
 pub mod guard;
+pub mod ledger;
 mod pwm;
 #[cfg(test)]
 mod testing;
@@ -42,8 +43,19 @@ pub struct Config {
     pub driver: &'static str,
     /// What the guard holds it to.
     pub limits: Limits,
+    /// What other outputs have to do with it.
+    pub interlocks: Interlocks,
     /// The driver's own part.
     pub device: Arc<dyn OutputConfig>,
+}
+
+/// When an output may be on, as far as that depends on others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interlocks {
+    /// Only while all of these are on.
+    pub only_while: Vec<OutputId>,
+    /// Only while none of these is on.
+    pub never_with: Vec<OutputId>,
 }
 
 /// What levels an output can take.

@@ -5,6 +5,7 @@
 
 mod change;
 mod child;
+mod pins;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::hardware::bank::Bank;
 use crate::lifeline::Lifeline;
 use crate::message::SensorState;
-use crate::model::{Monotonic, SensorId};
+use crate::model::{Monotonic, OutputId, SensorId};
 
 /// What a child is for. It decides when it is begun and stopped, and what its failing means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +156,9 @@ pub struct Root {
     stopping: bool,
     failed: Option<String>,
     pinged: Monotonic,
+    verified: Monotonic,
+    /// The outputs that the bank had in the last round.
+    pins: Vec<OutputId>,
     dropped: u64,
     alive: Box<dyn Fn()>,
 }
@@ -205,6 +209,8 @@ impl Root {
             stopping: false,
             failed: None,
             pinged: clock.now(),
+            verified: clock.now(),
+            pins: Vec::new(),
             dropped: 0,
             alive: Box::new(alive),
         }
@@ -295,16 +301,7 @@ impl Root {
             self.pinged = now;
             self.ask_for_life(now);
         }
-        let bank = self.bank.clone();
-        let release = async move { bank.release(now).await };
-        ctx.spawn(release.into_actor(self).map(|released, _, _| {
-            for (who, result) in released {
-                match result {
-                    Ok(()) => tracing::error!("{who} was not held by anybody any more; it is at its safe level now"),
-                    Err(error) => tracing::debug!("{who} cannot be made safe: {error}"),
-                }
-            }
-        }));
+        self.look_after_pins(now, ctx);
     }
 
     /// Feeds the watchdog if every critical child has lately shown that it lives, and asks all again.
@@ -364,6 +361,7 @@ impl Actor for Root {
         for ward in self.wards.values() {
             self.alarms.forget(&ward.child.name);
         }
+        self.forget_pins();
         ctx.run_interval(ROUND, Self::round);
         self.start(START, ctx);
     }

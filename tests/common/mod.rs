@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use homeostat::boot::Boot;
 use homeostat::bus::Tap;
 use homeostat::clock::Clock;
 use homeostat::config;
@@ -34,25 +35,30 @@ pub struct Rig {
     directory: Arc<tempfile::TempDir>,
 }
 
-/// What the daemon finds, apart from the world: all is well, unless a test has it otherwise.
+/// What the daemon finds, apart from the world: all is well, unless a test has it otherwise. One whose scenario ended without
+/// [`Rig::stop`] was killed, and the next one finds what it left.
+#[derive(Clone)]
 pub struct Setting {
     pub disk: Arc<dyn Disk>,
     /// Without one, `[mqtt]` is left out: a real socket would make virtual time jump.
     pub broker: Option<link::FakeBroker>,
     /// What lies there is found by the daemon.
     pub state: Arc<tempfile::TempDir>,
+    /// Since when the machine has been up.
+    pub boot: Boot,
 }
 
 impl Setting {
-    /// What an earlier daemon left in this directory: one whose scenario ended without [`Rig::stop`] was killed.
-    pub fn found(state: &Arc<tempfile::TempDir>) -> Self {
-        Self { state: state.clone(), ..Self::default() }
+    /// The same machine, `later`.
+    pub fn after(&self, later: Duration) -> Self {
+        Self { boot: Boot { uptime: self.boot.uptime + later, ..self.boot.clone() }, ..self.clone() }
     }
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { disk: Arc::new(RealDisk), broker: None, state: Arc::new(tempfile::tempdir().unwrap()) }
+        let boot = Boot { id: "the boot of a test".into(), uptime: Duration::from_secs(1000) };
+        Self { disk: Arc::new(RealDisk), broker: None, state: Arc::new(tempfile::tempdir().unwrap()), boot }
     }
 }
 
@@ -65,7 +71,7 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
 pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: impl FnOnce(Rig) -> F) {
     let mut config =
         config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
-    let Setting { disk, broker, state: directory } = setting;
+    let Setting { disk, broker, state: directory, boot } = setting;
     config.mqtt = broker.as_ref().map(|_| link::config());
     let link: Arc<dyn Link> = broker.map_or_else(|| Arc::new(Network) as Arc<dyn Link>, |broker| Arc::new(broker));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -74,6 +80,7 @@ pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: i
         let world = daemon::simulated(&config, clock);
         let host = Host {
             clock,
+            boot,
             hardware: Arc::new(world.clone()),
             world: Some(world.clone()),
             execution: Execution::Inline,

@@ -43,7 +43,7 @@ cycle = "1s"
 [outputs.pump]
 driver = "gpio"
 pin = 27
-min_on = "0s"
+max_on = { "20s" = "per hour" }
 cycle = "2s"
 
 [outputs.compressor]

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub owner: Owner,
     pub priority: Priority,
     pub level: Level,
+    /// Whether that is wanted as the safe level, whichever it is.
+    pub safe: bool,
     pub until: Monotonic,
     pub because: Option<Arc<Because>>,
 }
@@ -52,7 +54,7 @@ impl Demands {
             }
             return Ok(());
         };
-        let entry = Entry { owner, priority, level, until, because };
+        let entry = Entry { owner, priority, level, safe: wish == Wish::Safe, until, because };
         match place {
             Some(place) if self.0[place].priority == priority && priority != Priority::Manual => self.0[place] = entry,
             Some(place) => {

@@ -7,26 +7,42 @@
 //! - Without a live demand the output is at its safe level.
 //! - `min_off` always holds, for a safe level that is on too.
 //! - `min_on` delays the ordinary turning-off by a live demand and nothing else: not the fall to safe after the last
-//!   lease, not [`Priority::Safety`], not `max_on`, not [`Guard::stop`].
-//! - After `max_on` at once the output goes off and rests for `min_off`, whoever asks. Time at a safe level that is on
-//!   while nobody demands anything neither counts nor ends.
-//! - A switch with a `cycle` turns a level into pulses: see `pulses.rs`.
+//!   lease, not [`Priority::Safety`], not `max_on` and the budgets, not an interlock, not [`Guard::stop`].
+//! - After `max_on` at once the output goes off and rests for `min_off`, whoever asks. The same when a [`Budget`] is used up;
+//!   and with [`Starts`] it goes on only so often: see `budget.rs`. Any level above off counts as on.
+//! - Time at a safe level that is on while nobody demands anything else neither counts nor ends.
+//! - While another output blocks it, it is not on for any demand, and goes off at once.
+//! - A switch with a `cycle` turns a level into pulses: see `pulses.rs`. Each pulse is a start.
+//! - What budgets and starts must remember over a crash is on disk before it happens: see `ahead.rs`. Whoever holds a guard
+//!   writes down each [`Decision::record`], then calls [`Guard::recorded`] and [`Guard::step`].
 
+mod ahead;
+mod budget;
 mod demands;
+mod memory;
 mod pulses;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod why;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::ahead::Ahead;
+use self::budget::Usage;
 use self::demands::Demands;
 use self::pulses::Pulses;
 use super::Resolution;
 use crate::model::{Because, Demand, Level, Monotonic, Owner, Priority};
 
+pub use self::budget::{Budget, Starts};
 pub use self::demands::TooManyDemands;
+pub use self::memory::{Memory, Record};
+pub use self::why::{Blocked, Interlock, Why};
+
+/// So often an output that is blocked looks whether it still is.
+const POLL: Duration = Duration::from_secs(1);
 
 /// What an output is held to, whoever asks.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +59,10 @@ pub struct Limits {
     pub min_off: Duration,
     /// At most so long at once; then off for at least `min_off`.
     pub max_on: Option<Duration>,
+    /// At most so much on-time in each of these windows.
+    pub budgets: Vec<Budget>,
+    /// At most so many starts in a window.
+    pub starts: Option<Starts>,
 }
 
 impl Limits {
@@ -70,36 +90,8 @@ pub struct Decision {
     pub because: Option<Arc<Because>>,
     /// The earliest moment at which a step could decide otherwise without new input. Always ahead.
     pub look_again: Option<Monotonic>,
-}
-
-/// Why an output is as it is: a short sentence for people.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Why {
-    /// Nobody asks, so it is at its safe level.
-    NoDemand,
-    /// Somebody's demand is followed.
-    Asked(Owner, Level),
-    /// It was to go off, but has not been on for `min_on` yet.
-    HeldOn,
-    /// It was to go on, but has not been off for `min_off` yet.
-    HeldOff,
-    /// It has been on for `max_on`, and is off for `min_off` now.
-    Resting,
-    /// The daemon stops, so it is at its safe level whoever asks.
-    Stopping,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDemand => f.write_str("no live demand"),
-            Self::Asked(owner, level) => write!(f, "{owner} asks for {level}"),
-            Self::HeldOn => f.write_str("held on for min_on"),
-            Self::HeldOff => f.write_str("held off for min_off"),
-            Self::Resting => f.write_str("on for max_on; resting"),
-            Self::Stopping => f.write_str("stopping"),
-        }
-    }
+    /// What must be written down now. It is there once, and again a second later if nobody called [`Guard::recorded`].
+    pub record: Option<Record>,
 }
 
 /// The guard of one output.
@@ -108,10 +100,14 @@ pub struct Guard {
     limits: Limits,
     demands: Demands,
     pulses: Option<Pulses>,
+    usage: Usage,
+    ahead: Ahead,
     /// What the last decision wrote.
     line: Level,
-    /// Since when the line is on, or off.
+    /// Since when the line is on, or off,
     since: Monotonic,
+    /// and for how long it surely was off before that.
+    off_before: Duration,
     /// Since when a demand, and not the safe level, has kept the line on.
     driven_since: Option<Monotonic>,
     /// Whether `max_on` was what turned it off.
@@ -122,24 +118,53 @@ pub struct Guard {
 
 impl Guard {
     /// A guard over a line that is at [`Limits::initial`] since `now`; what was before is unknown, so `min_off` counts from here.
-    pub fn new(mut limits: Limits, now: Monotonic) -> Self {
+    pub fn new(limits: Limits, now: Monotonic) -> Self {
+        Self::restored(limits, None, Duration::ZERO, now)
+    }
+
+    /// The same, with what an earlier guard remembered. `aged` is the time that has surely passed since that was written: after
+    /// a reboot nobody knows, so zero. Without a memory nothing was used yet.
+    ///
+    /// The memory of an orderly stop holds for one start: see [`Memory::after_a_crash`].
+    pub fn restored(mut limits: Limits, memory: Option<&Memory>, aged: Duration, now: Monotonic) -> Self {
         // A rest of no length would be no rest; the configuration asks for one, and this is for whoever passes it by.
         if limits.max_on.is_some() {
             limits.min_off = limits.min_off.max(Duration::from_secs(1));
         }
         let switch = limits.resolution == Resolution::Switch;
         let pulses = limits.cycle.filter(|cycle| switch && !cycle.is_zero()).map(|cycle| Pulses::new(cycle, &limits));
+        let memory = memory.cloned().unwrap_or_default();
+        let usage = Usage::new(&limits, &memory, aged, now);
+        let off_before = memory.off_for().map_or(Duration::ZERO, |off_for| off_for.saturating_add(aged));
         Self {
             line: limits.initial(),
             demands: Demands::default(),
             pulses,
+            ahead: Ahead::new(&usage),
+            usage,
             since: now,
+            off_before,
             driven_since: None,
             resting: false,
             stopped: false,
             now,
             limits,
         }
+    }
+
+    /// What to restore a guard with after an orderly stop, exactly as it is at `now`.
+    pub fn memory(&self, now: Monotonic) -> Memory {
+        let mut guard = self.clone();
+        let now = guard.pass(now);
+        guard.usage.forget(now);
+        let off_for = now.since(guard.since).saturating_add(guard.off_before);
+        guard.usage.memory((!guard.line.is_on()).then_some(off_for), now)
+    }
+
+    /// The [`Record`] of this version was written. Also to be called when it cannot be: then control goes on, and only a crash
+    /// would give back what was used.
+    pub fn recorded(&mut self, version: u64) {
+        self.ahead.recorded(version);
     }
 
     /// Takes a demand in place of its owner's earlier one; without a level, or with a lease that is over, it only takes
@@ -154,7 +179,10 @@ impl Guard {
 
     /// Other limits from now on. Demands, the running pulse and all times go on.
     pub fn set_limits(&mut self, limits: Limits, now: Monotonic) {
-        let fresh = Self::new(limits, now);
+        let now = self.pass(now);
+        let memory = self.memory(now);
+        let fresh = Self::restored(limits, Some(&memory), Duration::ZERO, now);
+        (self.usage, self.ahead) = (fresh.usage, fresh.ahead.after(&self.ahead));
         let same_cycle = self.limits.cycle == fresh.limits.cycle;
         if !same_cycle {
             self.pulses = fresh.pulses;
@@ -173,27 +201,43 @@ impl Guard {
     /// The line was found at `line`: somebody else moved it, such as the bank when nobody held it. On and off times count
     /// from here.
     pub fn observed(&mut self, line: Level, now: Monotonic) {
+        let now = self.pass(now);
         if line.is_on() != self.line.is_on() {
-            self.since = now.max(self.now);
+            self.turned(now);
             self.driven_since = None;
         }
         self.line = line;
     }
 
-    /// What the line must be at now. A `now` before that of an earlier step counts as that step's.
-    pub fn step(&mut self, now: Monotonic) -> Decision {
-        let now = now.max(self.now);
-        let gone = now.since(self.now);
-        self.now = now;
+    /// What the line must be at now, while another output blocks this one or not. A `now` before that of an earlier step
+    /// counts as that step's.
+    pub fn step(&mut self, now: Monotonic, blocked: Option<&Blocked>) -> Decision {
+        let now = self.pass(now);
         self.demands.forget_ended(now);
+        self.usage.forget(now);
 
         let winner = self.demands.winner();
         let asked = winner.map_or(self.limits.safe, |winner| winner.level);
+        // A wish for a safe level that is on drives nothing: it is what there is without a demand.
+        let driving = winner.is_some_and(|winner| !(winner.safe && asked.is_on()));
+        let blocked = blocked.filter(|_| driving);
         let on = self.line.is_on();
-        let may_turn_on = now >= self.since + self.limits.min_off;
+
+        let min_off_ends = self.since + self.limits.min_off.saturating_sub(self.off_before);
+        let held_off = if on {
+            None
+        } else if let Some(refused) = (driving && asked.is_on()).then(|| self.usage.refuses(now)).flatten() {
+            Some(refused)
+        } else if now < min_off_ends {
+            Some((if self.resting { Why::Resting } else { Why::HeldOff }, min_off_ends))
+        } else if driving && !self.ahead.covers(&self.usage, true) {
+            Some((Why::Recording, now + POLL))
+        } else {
+            None
+        };
         let (wanted, level, turn) = match &mut self.pulses {
             Some(pulses) => {
-                pulses.pass(gone, on);
+                let may_turn_on = held_off.is_none() && blocked.is_none();
                 let (pulse, turn) = pulses.step(asked, now, on, may_turn_on);
                 (Level::from(pulse), asked, turn)
             }
@@ -203,23 +247,23 @@ impl Guard {
 
         let min_on_holds =
             winner.is_some_and(|winner| winner.priority != Priority::Safety) && now < self.since + self.limits.min_on;
-        let on_until = match (winner, self.driven_since, self.limits.max_on) {
-            (Some(_), Some(since), Some(max_on)) => Some(since + max_on),
-            _ => None,
-        };
-        let (write, level, why, turn) = match (on, wanted.is_on()) {
-            (true, wanted_on) if (wanted_on || min_on_holds) && on_until.is_some_and(|until| now >= until) => {
+        let on_until = self.driven_since.zip(self.limits.max_on).map(|(since, max_on)| since + max_on);
+        let stays_on = on && (wanted.is_on() || min_on_holds);
+        let ends = if stays_on && driving { self.usage.ends(now) } else { None };
+        let (write, level, why, turn) = match (blocked, ends, held_off) {
+            (Some(blocked), ..) if on || asked.is_on() => {
+                (Level::OFF, Level::OFF, Why::Interlocked(blocked.clone()), Some(now + POLL))
+            }
+            (_, Some((why, until)), _) => (Level::OFF, Level::OFF, why, Some(until)),
+            _ if stays_on && driving && on_until.is_some_and(|until| now >= until) => {
                 self.resting = true;
                 (Level::OFF, Level::OFF, Why::Resting, Some(now + self.limits.min_off))
             }
-            (true, false) if min_on_holds => {
+            _ if stays_on && !wanted.is_on() => {
                 let level = if level.is_on() { level } else { self.line };
                 (self.line, level, Why::HeldOn, earliest([turn, Some(self.since + self.limits.min_on)]))
             }
-            (false, true) if !may_turn_on => {
-                let why = if self.resting { Why::Resting } else { Why::HeldOff };
-                (Level::OFF, Level::OFF, why, Some(self.since + self.limits.min_off))
-            }
+            (_, _, Some((why, until))) if wanted.is_on() => (Level::OFF, Level::OFF, why, Some(until)),
             _ => {
                 let why = match winner {
                     Some(winner) => Why::Asked(winner.owner.clone(), winner.level),
@@ -230,21 +274,46 @@ impl Guard {
             }
         };
 
+        let driven = write.is_on() && driving;
+        if driven && !on {
+            self.usage.start(now);
+        }
+        let (by, because) = winner.map(|winner| (winner.owner.clone(), winner.because.clone())).unzip();
+        let lease_ends = winner.map(|winner| winner.until);
         if write.is_on() != on {
-            self.since = now;
+            self.turned(now);
         }
         self.line = write;
         self.resting &= !write.is_on();
-        self.driven_since = (write.is_on() && winner.is_some()).then(|| self.driven_since.unwrap_or(now));
+        self.driven_since = driven.then(|| self.driven_since.unwrap_or(now));
+
+        let starting = why == Why::Recording;
+        let writes = driven || starting;
+        let record = if writes { self.ahead.due(&self.usage, starting, now) } else { None };
+        let record_due = if writes { self.ahead.look_again(&self.usage, starting, now) } else { None };
         let must_rest = self.driven_since.zip(self.limits.max_on).map(|(since, max_on)| since + max_on);
-        Decision {
-            write,
-            level,
-            by: winner.map(|winner| winner.owner.clone()),
-            because: winner.and_then(|winner| winner.because.clone()),
-            why,
-            look_again: earliest([turn, winner.map(|winner| winner.until), must_rest]),
+        let budget_ends = if driven { self.usage.lasts(now) } else { None };
+        let look_again = earliest([turn, lease_ends, must_rest, budget_ends, record_due]);
+        Decision { write, level, by, why, because: because.flatten(), look_again, record }
+    }
+
+    /// Takes account of the time since the last step, and gives the moment that it is.
+    fn pass(&mut self, now: Monotonic) -> Monotonic {
+        let (before, now) = (self.now, now.max(self.now));
+        self.now = now;
+        if let Some(pulses) = &mut self.pulses {
+            pulses.pass(now.since(before), self.line.is_on());
         }
+        if self.driven_since.is_some() {
+            self.usage.drive(before, now);
+        }
+        now
+    }
+
+    /// The line goes on or off.
+    fn turned(&mut self, now: Monotonic) {
+        self.since = now;
+        self.off_before = Duration::ZERO;
     }
 }
 

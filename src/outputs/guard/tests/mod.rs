@@ -1,6 +1,8 @@
 //! Examples, one second a character: `#` on, `.` off. The properties are next door.
 
+mod limits;
 mod properties;
+mod usage;
 
 use super::*;
 use crate::model::Wish;
@@ -31,6 +33,8 @@ fn switch() -> Limits {
         min_on: Duration::ZERO,
         min_off: Duration::ZERO,
         max_on: None,
+        budgets: Vec::new(),
+        starts: None,
     }
 }
 
@@ -56,7 +60,12 @@ fn drawn(limits: &Limits, acts: &[(u64, Act)], seconds: u64) -> String {
     (0..seconds)
         .map(|second| {
             acts.iter().filter(|(when, _)| *when == second).for_each(|(_, what)| act(&mut guard, what));
-            if guard.step(at(second)).write.is_on() { '#' } else { '.' }
+            let mut decision = guard.step(at(second), None);
+            if let Some(record) = decision.record {
+                guard.recorded(record.version);
+                decision = guard.step(at(second), None);
+            }
+            if decision.write.is_on() { '#' } else { '.' }
         })
         .collect()
 }
@@ -112,7 +121,7 @@ fn the_highest_priority_wins_and_among_equals_the_last_that_joined() {
     let by = |acts: &[Act]| {
         let mut guard = Guard::new(switch(), at(0));
         acts.iter().for_each(|what| act(&mut guard, what));
-        guard.step(at(1)).by.map(|owner| owner.to_string())
+        guard.step(at(1), None).by.map(|owner| owner.to_string())
     };
     let a = |priority| Ask("a", priority, 1.0, FOREVER);
     let b = |priority| Ask("b", priority, 0.0, FOREVER);
@@ -143,8 +152,8 @@ fn only_so_many_owners_fit_and_safety_always_does() {
     let refused = guard.demand(asks("one more", Rule, 0.0, 10)).unwrap_err();
     assert_eq!(refused, TooManyDemands(Owner::new("one more")));
     guard.demand(asks("smoke", Safety, 1.0, 10)).unwrap();
-    assert_eq!(guard.step(at(1)).by, Some(Owner::new("smoke")));
-    guard.step(at(10));
+    assert_eq!(guard.step(at(1), None).by, Some(Owner::new("smoke")));
+    guard.step(at(10), None);
     guard.demand(asks("one more", Rule, 0.0, 20)).unwrap();
 }
 
@@ -154,7 +163,7 @@ fn says_why() {
     let mut guard = Guard::new(limits, at(0));
     let mut why = |second, what: Option<Act>| {
         what.iter().for_each(|what| act(&mut guard, what));
-        guard.step(at(second)).why.to_string()
+        guard.step(at(second), None).why.to_string()
     };
     assert_eq!(why(0, None), "no live demand");
     assert_eq!(why(1, Some(Ask("rules.dry", Rule, 1.0, FOREVER))), "held off for min_off");
@@ -174,7 +183,7 @@ fn a_continuous_output_takes_every_level() {
     let mut guard = Guard::new(limits, at(0));
     let mut level = |second, what: Option<Act>| {
         what.iter().for_each(|what| act(&mut guard, what));
-        guard.step(at(second)).write.get()
+        guard.step(at(second), None).write.get()
     };
     assert_eq!(level(0, None), 0.3);
     assert_eq!(level(1, Some(Ask("a", Controller, 0.7, 9))), 0.7);
@@ -223,8 +232,8 @@ fn levels_too_large_for_min_off_are_rounded_and_made_up_for() {
 fn a_late_call_ends_an_overdue_pulse_and_the_off_part_is_given_all_the_same() {
     let mut guard = Guard::new(Limits { cycle: Some(secs(10)), ..switch() }, at(0));
     guard.demand(asks("a", Controller, 0.9, FOREVER)).unwrap();
-    assert!(guard.step(at(0)).write.is_on());
-    let late = guard.step(at(13));
+    assert!(guard.step(at(0), None).write.is_on());
+    let late = guard.step(at(13), None);
     assert_eq!((late.write, late.look_again), (Level::OFF, Some(at(14))));
-    assert!(guard.step(at(14)).write.is_on());
+    assert!(guard.step(at(14), None).write.is_on());
 }

@@ -22,7 +22,7 @@ enum Op {
     Stop,
 }
 
-fn millis(longest: u64) -> impl Strategy<Value = Duration> {
+pub(super) fn millis(longest: u64) -> impl Strategy<Value = Duration> {
     (0..=longest).prop_map(Duration::from_millis)
 }
 
@@ -31,7 +31,7 @@ fn limit() -> impl Strategy<Value = Duration> {
     prop_oneof![Just(Duration::ZERO), millis(15_000)]
 }
 
-fn level() -> impl Strategy<Value = Level> {
+pub(super) fn level() -> impl Strategy<Value = Level> {
     prop_oneof![Just(Level::OFF), Just(Level::ON), (0.0..=1.0).prop_map(Level::clamped)]
 }
 
@@ -44,12 +44,12 @@ fn limits() -> impl Strategy<Value = Limits> {
         |(resolution, safe, cycle, min_on, min_off, max_on)| {
             // As the configuration asks: a rest has a length.
             let min_off = if max_on.is_some() { min_off.max(secs(1)) } else { min_off };
-            Limits { resolution, safe, cycle, min_on, min_off, max_on }
+            Limits { resolution, safe, cycle, min_on, min_off, max_on, budgets: Vec::new(), starts: None }
         },
     )
 }
 
-fn priority() -> impl Strategy<Value = Priority> {
+pub(super) fn priority() -> impl Strategy<Value = Priority> {
     proptest::sample::select(vec![Controller, Priority::Schedule, Rule, Manual, Safety])
 }
 
@@ -154,7 +154,7 @@ impl Bystander {
         for part in [length / 3, length / 2, length.saturating_sub(Duration::from_micros(1))] {
             let moment = self.now + part;
             if last.look_again.is_none_or(|next| moment < next) {
-                let early = self.guard.clone().step(moment);
+                let early = self.guard.clone().step(moment, None);
                 prop_assert_eq!(early.write, last.write, "changed at {:?}, before it said", moment);
             }
         }
@@ -164,8 +164,8 @@ impl Bystander {
 
     fn step(&mut self) -> TestCaseResult {
         let now = self.now;
-        let decision = self.guard.step(now);
-        let Limits { resolution, safe, cycle, min_on, min_off, max_on } = self.limits.clone();
+        let decision = self.guard.step(now, None);
+        let Limits { resolution, safe, cycle, min_on, min_off, max_on, .. } = self.limits.clone();
         let pulsed = resolution == Resolution::Switch && cycle.is_some();
         let winner = self.winner().cloned();
         let asked = match winner.as_ref().map(|winner| winner.wish) {
@@ -242,7 +242,7 @@ impl Pulsed {
         let end = self.now + time;
         self.guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
         while self.now < end {
-            let Decision { write, look_again, .. } = self.guard.step(self.now);
+            let Decision { write, look_again, .. } = self.guard.step(self.now, None);
             if write.is_on() && !self.line {
                 self.pulses.push(Duration::ZERO);
             }
@@ -317,7 +317,7 @@ proptest! {
         guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
         let (mut now, mut on_since) = (at(0), None);
         for wait in waits {
-            let on = guard.step(now).write.is_on();
+            let on = guard.step(now, None).write.is_on();
             if let (true, Some(since)) = (on, on_since) {
                 let lasted = now.since(since).as_secs_f64();
                 prop_assert!(lasted < level * 10.0 + 1e-6, "still on after {lasted} s");

@@ -1,0 +1,240 @@
+//! The bank owns the outputs' hardware and outlives the actors that command it, so a restart never moves a relay.
+//!
+//! It is also the last line of defence, below every guard:
+//!
+//! - A dead man's switch: every level that is not the safe one is held until a given moment only. Whoever wants it longer
+//!   says so in time; when nobody does, because the output's own actor is gone, the bank makes it safe.
+//! - Interlocks: an output is not turned on while it needs one that is not confirmed on (`only_while`), or while one that it
+//!   is never to be on with is not confirmed off (`never_with`, whichever of the two says so). Before an output goes off, those
+//!   that need it fall to their safe levels. A safe level that is on needs nobody, and others make way for it.
+//! - What could not be confirmed is written again with every round, and pins are read back.
+
+mod slot;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod verify;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+
+use self::slot::{drive, settle};
+use self::table::{Due, Table};
+use super::HardwareError;
+use super::lane::{Lane, LaneError};
+use crate::model::{Level, Monotonic, OutputId};
+use crate::panics::locked;
+
+pub use self::slot::Slot;
+pub use self::table::Fall;
+
+/// Between two attempts to make an output safe at the end.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What stands behind one output: something with a level that stays until it is changed.
+pub trait Line: Send {
+    /// Drives it, and says how sure it is.
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError>;
+
+    /// What it is at now; `None` where the hardware cannot tell.
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        Ok(None)
+    }
+}
+
+/// How sure a write is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The hardware was read back and agrees.
+    ReadBack,
+    /// The hardware took it and cannot be read back.
+    Accepted,
+}
+
+/// How another output stands in the way of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interlock {
+    /// It may be on only while the other is, and that is not confirmed on.
+    OnlyWhile,
+    /// It may never be on with the other, and that is not confirmed off.
+    NeverWith,
+}
+
+impl fmt::Display for Interlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnlyWhile => "only_while",
+            Self::NeverWith => "never_with",
+        })
+    }
+}
+
+/// Why a level may not be on the pin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The lane did not carry it.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// The hardware refused it.
+    #[error(transparent)]
+    Hardware(#[from] HardwareError),
+    /// Another output stands in its way.
+    #[error("held back by {by} ({how})")]
+    Interlocked {
+        /// The other.
+        by: OutputId,
+        /// How.
+        how: Interlock,
+    },
+    /// The output was removed from the bank.
+    #[error("the output was removed")]
+    Removed,
+}
+
+/// Takes the hardware of one output, at the given level from the first moment on.
+pub type OpenLine = Box<dyn Fn(Level) -> Result<Box<dyn Line>, HardwareError> + Send + Sync>;
+
+/// An output that the bank made safe by itself.
+#[derive(Debug)]
+pub struct Released {
+    /// `output heater`
+    pub who: Arc<str>,
+    /// Why.
+    pub why: Fall,
+    /// What came of it.
+    pub result: Result<(), WriteError>,
+}
+
+/// Every output's hardware. Outputs may come and go while it runs.
+#[derive(Default)]
+pub struct Bank {
+    table: Arc<Mutex<Table>>,
+}
+
+impl Bank {
+    /// Adds an output. Nothing is opened yet.
+    pub fn add(&self, output: &OutputId, lane: Lane, safe: Level, open: OpenLine) -> Arc<Slot> {
+        let make = |key| {
+            Arc::new(Slot {
+                key,
+                id: output.clone(),
+                who: format!("output {output}").into(),
+                lane,
+                safe,
+                line: Mutex::default(),
+                open,
+                table: Arc::downgrade(&self.table),
+                moved: Notify::new(),
+            })
+        };
+        locked(&self.table).add(make)
+    }
+
+    /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane.
+    ///
+    /// # Errors
+    /// It could not be made safe. Then it stays, is wanted at nothing but its safe level, and is written again with every round;
+    /// call this again later.
+    pub async fn remove(&self, output: &OutputId) -> Result<(), WriteError> {
+        let left = locked(&self.table).leave(output);
+        let Some((slot, first)) = left else { return Ok(()) };
+        for dependent in first {
+            // One that does not obey has an alarm of its own.
+            let _ = settle(&self.table, &dependent).await;
+            dependent.moved.notify_one();
+        }
+        drive(&self.table, slot.key, slot.safe).await?;
+        let removed = locked(&self.table).remove(slot.key);
+        if let Some(slot) = removed {
+            slot.lane.clone().discard(&slot.who.clone(), Retired(slot));
+        }
+        Ok(())
+    }
+
+    /// From now on these are the interlocks of `output`, which need not be there yet. Whoever is on against them falls with the
+    /// next [`release`](Self::release).
+    pub fn set_interlocks(&self, output: &OutputId, only_while: &[OutputId], never_with: &[OutputId]) {
+        locked(&self.table).set_interlocks(output, only_while.to_vec(), never_with.to_vec());
+    }
+
+    /// Takes every output at its safe level. Gives those that could not be taken.
+    pub async fn open(&self) -> Vec<(Arc<str>, WriteError)> {
+        let slots = self.slots();
+        let work = slots.iter().map(|slot| async { slot.open().await.err().map(|error| (slot.who.clone(), error)) });
+        join_all(work).await.into_iter().flatten().collect()
+    }
+
+    /// One round: makes every output safe whose level nobody holds any more or against which an interlock stands, and gives
+    /// those; writes again what was not confirmed.
+    pub async fn release(&self, now: Monotonic) -> Vec<Released> {
+        let due = locked(&self.table).due(now);
+        let work = due.into_iter().map(|Due { key, level, falls }| async move {
+            let slot = locked(&self.table).entries.get(&key)?.slot.clone();
+            let result = drive(&self.table, key, level).await;
+            let why = falls?;
+            slot.moved.notify_one();
+            Some(Released { who: slot.who.clone(), why, result })
+        });
+        join_all(work).await.into_iter().flatten().collect()
+    }
+
+    /// Reads every pin that can be read, and sets back what somebody else has moved.
+    pub async fn verify(&self) {
+        verify::verify(&self.table).await;
+        let again = |due: Due| async move {
+            // What comes of it stands in the table.
+            let _ = drive(&self.table, due.key, due.level).await;
+        };
+        let due = locked(&self.table).due(Monotonic::default());
+        join_all(due.into_iter().filter(|due| due.falls.is_none()).map(again)).await;
+    }
+
+    /// What a person has to be told of each output's pin; `None` while all is well.
+    pub fn troubles(&self) -> Vec<(OutputId, Option<String>)> {
+        let slots = self.slots();
+        slots.iter().map(|slot| (slot.id.clone(), slot.trouble())).collect()
+    }
+
+    /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives
+    /// those that could not be: their writes stay in the lane and are done when it is free again.
+    pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
+        {
+            let mut table = locked(&self.table);
+            table.sealed = true;
+            table.entries.values_mut().for_each(|entry| entry.doubt());
+        }
+        let mut left = Vec::new();
+        for pause in [Duration::ZERO, RETRY, RETRY] {
+            tokio::time::sleep(pause).await;
+            let slots = self.slots();
+            let work = slots.iter().filter(|slot| slot.level() != Some(slot.safe)).map(|slot| async {
+                let driven = drive(&self.table, slot.key, slot.safe).await;
+                driven.err().map(|error| (slot.who.clone(), error))
+            });
+            left = join_all(work).await.into_iter().flatten().collect();
+            if left.is_empty() {
+                break;
+            }
+        }
+        left
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        locked(&self.table).entries.values().map(|entry| entry.slot.clone()).collect()
+    }
+}
+
+/// Drops the line of a slot where it may block and panic: in its lane.
+struct Retired(Arc<Slot>);
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        let line = locked(&self.0.line).take();
+        drop(line);
+    }
+}

@@ -1,0 +1,211 @@
+//! What the bank promises: one output alone, then outputs that stand in one another's way.
+
+mod interlocks;
+
+use super::*;
+use crate::clock::Clock;
+use crate::hardware::lane::{Execution, Lanes};
+use crate::model::Timestamp;
+
+/// A line that writes down what it is told, and the next failure it is to have.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    log: Vec<String>,
+    write: Option<&'static str>,
+    read_back: Option<&'static str>,
+}
+
+impl Recorder {
+    fn opener(&self) -> OpenLine {
+        let recorder = self.clone();
+        Box::new(move |level| {
+            recorder.0.lock().unwrap().log.push(format!("open {level}"));
+            Ok(Box::new(recorder.clone()))
+        })
+    }
+
+    fn fail_next(&self, how: &'static str) {
+        self.0.lock().unwrap().write = Some(how);
+    }
+
+    /// What it is at when it is read next.
+    fn find(&self, what: &'static str) {
+        self.0.lock().unwrap().read_back = Some(what);
+    }
+
+    fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().log)
+    }
+}
+
+impl Line for Recorder {
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        let failure = self.0.lock().unwrap().write.take();
+        match failure {
+            Some("panic") => panic!("in write"),
+            Some(_) => Err(HardwareError::Io { what: "pin".into(), reason: "stuck".into() }),
+            None => {
+                self.0.lock().unwrap().log.push(format!("write {level}"));
+                Ok(Confirmation::Accepted)
+            }
+        }
+    }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        let found = self.0.lock().unwrap().read_back.take();
+        match found {
+            Some("panic") => panic!("in read_back"),
+            found => Ok(Some(Level::from(found == Some("on")))),
+        }
+    }
+}
+
+fn bank() -> (Bank, Arc<Slot>, Recorder, Clock) {
+    let clock = Clock::simulated(Timestamp::from_millis(0));
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let (bank, recorder) = (Bank::default(), Recorder::default());
+    let slot = bank.add(&OutputId::new("heater").unwrap(), lane, Level::OFF, recorder.opener());
+    (bank, slot, recorder, clock)
+}
+
+fn secs(secs: u64) -> Monotonic {
+    Monotonic::new(Duration::from_secs(secs))
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_again_moves_nothing() {
+    let (_bank, slot, recorder, _) = bank();
+    slot.open().await.unwrap();
+    slot.write(Level::ON, secs(9)).await.unwrap();
+    slot.open().await.unwrap();
+    slot.write(Level::ON, secs(10)).await.unwrap();
+    assert_eq!(recorder.log(), ["open off", "write off", "write on"]);
+    assert_eq!(slot.level(), Some(Level::ON));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_that_nobody_holds_falls_to_safe() {
+    let (bank, slot, recorder, _) = bank();
+    slot.write(Level::ON, secs(9)).await.unwrap();
+    assert!(bank.release(secs(9)).await.is_empty());
+    slot.hold(secs(20));
+    assert!(bank.release(secs(15)).await.is_empty());
+    assert_eq!(bank.release(secs(21)).await.len(), 1);
+    assert!(bank.release(secs(22)).await.is_empty());
+    assert_eq!(recorder.log(), ["open on", "write on", "write off"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_write_nothing_is_believed_and_safe_is_written_until_it_holds() {
+    for failure in ["error", "panic"] {
+        let (bank, slot, recorder, _) = bank();
+        slot.write(Level::ON, secs(9)).await.unwrap();
+        recorder.fail_next(failure);
+        slot.write(Level::OFF, secs(9)).await.unwrap_err();
+        assert_eq!(slot.level(), None);
+        assert!(slot.trouble().unwrap().starts_with("output heater cannot be confirmed off: "), "{failure}");
+        // Not because nobody holds it: what is wanted is written until it is confirmed.
+        assert!(bank.release(secs(1)).await.is_empty());
+        assert_eq!((slot.level(), slot.confirmation()), (Some(Level::OFF), Some(Confirmation::Accepted)));
+        assert_eq!(slot.trouble(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_go_on_is_told_of_at_the_third_try() {
+    let (bank, slot, recorder, _) = bank();
+    slot.open().await.unwrap();
+    for told in [false, false, true] {
+        recorder.fail_next("error");
+        slot.write(Level::ON, secs(9)).await.unwrap_err();
+        assert_eq!(slot.trouble().is_some(), told);
+    }
+    bank.release(secs(1)).await;
+    assert_eq!((slot.level(), slot.trouble()), (Some(Level::ON), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_panics_when_it_is_read_does_not_keep_others_from_being_read() {
+    let (bank, heater, broken, clock) = bank();
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let (other, moved) = (OutputId::new("pump").unwrap(), Recorder::default());
+    let pump = bank.add(&other, lane, Level::OFF, moved.opener());
+    bank.open().await;
+    broken.find("panic");
+    moved.find("on");
+    bank.verify().await;
+    assert_eq!((heater.level(), pump.level()), (Some(Level::OFF), Some(Level::OFF)));
+    assert_eq!(broken.log(), ["open off", "write off", "open off", "write off"], "taken anew");
+    assert_eq!(moved.log(), ["open off", "write off", "write off"], "set back");
+    let told = pump.trouble().unwrap();
+    assert!(told.starts_with("output pump was left off and found on: something else moved its pin"), "{told}");
+    bank.verify().await;
+    assert_eq!(pump.trouble(), None, "found where it was left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_is_removed_once_it_is_safe_and_comes_back_as_another() {
+    let (bank, slot, recorder, clock) = bank();
+    let heater = OutputId::new("heater").unwrap();
+    slot.write(Level::ON, secs(9)).await.unwrap();
+    recorder.fail_next("error");
+    bank.remove(&heater).await.unwrap_err();
+    slot.write(Level::ON, secs(9)).await.unwrap();
+    assert_eq!(
+        recorder.log(),
+        ["open on", "write on", "write off"],
+        "it stays, and nothing but its safe level is written"
+    );
+    bank.remove(&heater).await.unwrap();
+    assert_eq!(slot.write(Level::ON, secs(9)).await, Err(WriteError::Removed));
+    assert!(bank.troubles().is_empty() && bank.remove(&heater).await.is_ok());
+
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let again = bank.add(&heater, lane, Level::OFF, recorder.opener());
+    again.write(Level::ON, secs(9)).await.unwrap();
+    assert_eq!((again.level(), slot.level()), (Some(Level::ON), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_that_ended_in_the_midst_of_a_write_leaves_the_pin_to_the_next() {
+    let (_bank, slot, recorder, _) = bank();
+    slot.open().await.unwrap();
+    recorder.fail_next("error");
+    slot.write(Level::ON, secs(9)).await.unwrap_err();
+    slot.open().await.unwrap();
+    assert_eq!(recorder.log(), ["open off", "write off"], "the next life's guard decides, not the opening");
+}
+
+#[tokio::test]
+async fn the_last_word_is_the_last_one_on_the_pin() {
+    let clock = Clock::simulated(Timestamp::from_millis(0));
+    let lane = Lanes::new(clock, Execution::Thread).get("gpio");
+    let (bank, recorder) = (Bank::default(), Recorder::default());
+    let slot = bank.add(&OutputId::new("heater").unwrap(), lane.clone(), Level::OFF, recorder.opener());
+    // The lane is held up while several want several things and then stop waiting.
+    let gate = crate::hardware::lane::Gate::new();
+    let (hung, who) = (gate.clone(), Arc::from("somebody"));
+    let hang = lane.run(&who, Duration::from_millis(1), move || crate::hardware::lane::hang(&hung));
+    assert!(hang.await.is_err());
+    for level in [Level::ON, Level::OFF, Level::ON] {
+        assert!(slot.write(level, secs(9)).await.is_err());
+    }
+    assert_eq!(bank.seal().await.len(), 1);
+    gate.release();
+    while slot.level() != Some(Level::OFF) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!recorder.log().contains(&"write on".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_bank_turns_nothing_on() {
+    let (bank, slot, recorder, _) = bank();
+    slot.write(Level::ON, secs(9)).await.unwrap();
+    assert!(bank.seal().await.is_empty());
+    slot.write(Level::ON, secs(99)).await.unwrap();
+    assert_eq!(recorder.log(), ["open on", "write on", "write off"]);
+}
