@@ -56,7 +56,7 @@ pub struct OutputState {
     pub because: Option<Arc<Because>>,
     /// Whether the last write to the hardware succeeded.
     pub confirmed: bool,
-    /// Since when.
+    /// Since when it is in this state: see [`OutputState::differs_from`].
     pub since: Timestamp,
 }
 
@@ -64,6 +64,15 @@ impl OutputState {
     /// What keeps it from following the demand.
     pub fn limit(&self) -> Option<&str> {
         limit(self.by.as_ref().map(Owner::as_str), &self.why)
+    }
+
+    /// Whether it is in another state than `before`: who demands, on or off, the limit, and whether it obeys. Neither the
+    /// pulses of a cycle nor a level that follows the weather make another one.
+    pub fn differs_from(&self, before: &Self) -> bool {
+        self.by != before.by
+            || self.level.is_on() != before.level.is_on()
+            || self.confirmed != before.confirmed
+            || self.limit() != before.limit()
     }
 }
 

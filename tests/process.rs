@@ -69,7 +69,11 @@ impl Running {
     fn hear(&self, wanted: &str) -> String {
         let mut buffer = [0; 512];
         loop {
-            let length = self.told.recv(&mut buffer).unwrap_or_else(|error| panic!("{wanted} was not told: {error}"));
+            let length = match self.told.recv(&mut buffer) {
+                Ok(length) => length,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => panic!("{wanted} was not told: {error}"),
+            };
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if text.contains(wanted) {
                 return text;

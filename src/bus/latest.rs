@@ -15,8 +15,7 @@ pub(super) struct Latest {
     pub(super) controllers: BTreeMap<ControllerId, ControllerState>,
 }
 
-/// An output as it is, and the last of its changes. What counts as one is who demands, on or off, the limit, and whether it
-/// obeys; neither the pulses of a cycle nor a level that follows the weather.
+/// An output as it is, and the last of its changes ([`OutputState::differs_from`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
     /// How it is.
@@ -46,7 +45,7 @@ impl Past {
     }
 
     fn take(&mut self, state: &OutputState) {
-        if is_change(&self.now, state) {
+        if state.differs_from(&self.now) {
             if self.changes.len() >= CHANGES {
                 self.changes.pop_front();
             }
@@ -79,21 +78,12 @@ impl Latest {
             Event::Reading(_) | Event::Sensor(_) | Event::Alarm(_) | Event::Gone(_) => {}
         }
     }
-}
 
-impl Latest {
     /// An output or controller that is not there any more.
     pub(super) fn forget(&mut self, id: &str) {
         self.outputs.retain(|output, _| output.as_str() != id);
         self.controllers.retain(|controller, _| controller.as_str() != id);
     }
-}
-
-fn is_change(before: &OutputState, after: &OutputState) -> bool {
-    before.by != after.by
-        || before.level.is_on() != after.level.is_on()
-        || before.confirmed != after.confirmed
-        || before.limit() != after.limit()
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Output {
     }
 
     fn tell(&mut self, decision: &Decision) {
-        let state = OutputState {
+        let mut state = OutputState {
             output: self.id.clone(),
             level: decision.level,
             on: decision.write.is_on(),
@@ -180,7 +180,10 @@ impl Output {
             since: self.with.clock.wall(),
         };
         if let Some(told) = &self.told {
-            if *told == (OutputState { since: told.since, ..state.clone() }) {
+            if !state.differs_from(told) {
+                state.since = told.since;
+            }
+            if *told == state {
                 return;
             }
             if told.by != state.by || told.level.is_on() != state.level.is_on() {
