@@ -14,8 +14,9 @@ install_tools() {
     has sqlite3 || missing+=(sqlite3)
     has cc || missing+=(gcc libc6-dev)
     has systemd-analyze || missing+=(systemd)
-    # The unit's ExecReload; bash has one of its own.
+    # Tests send signals by it.
     [[ -x /bin/kill ]] || missing+=(procps)
+    has unshare && has nsenter || missing+=(util-linux)
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
 }
 
@@ -38,14 +39,20 @@ apt_install() {
 # Debian keeps mosquitto in /usr/sbin, which is not on everyone's path.
 has() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }
 
-# They come from the same build as cargo test.
+# They come from the same build as cargo test. Those that build the program again and again have a step of their own.
 ignored_tests() {
     export PATH=$PATH:/usr/sbin
-    if cargo nextest --version; then
-        cargo nextest run --locked --run-ignored only --no-tests pass
-    else
-        cargo test --locked --lib --bins --tests -- --ignored
-    fi
+    cargo test --locked --lib --bins --tests -- --ignored --skip mutant --skip written
+}
+
+# The house's own promise, in numbers that a workstation has time for.
+many_schedules() {
+    HOMEOSTAT_SCHEDULES=2000 cargo test --locked --test schedules
+}
+
+# Guards that are broken on purpose: each must be caught by the schedules.
+mutants() {
+    cargo test --locked --test mutants -- --ignored --nocapture
 }
 
 systemd_unit() {
@@ -53,10 +60,10 @@ systemd_unit() {
     folder=$(mktemp -d)
     unit=$folder/homeostat.service
     # systemd-analyze wants the program to be there, and in CI it is not in /usr/bin.
-    sed -E "s#^(ExecStart|ExecStopPost)=/usr/bin/homeostat #\\1=$PWD/target/debug/homeostat #" \
+    sed -E "s#^(ExecStart|ExecReload|ExecStopPost)=/usr/bin/homeostat #\\1=$PWD/target/debug/homeostat #" \
         deploy/systemd/homeostat.service >"$unit"
     local exec
-    for exec in ExecStart ExecStopPost; do
+    for exec in ExecStart ExecReload ExecStopPost; do
         grep -q "^$exec=$PWD/" "$unit" || fail "the unit's $exec is not what this check expects"
     done
     # `verify` warns about unknown keys with status 0, so silence is what counts.
