@@ -32,10 +32,10 @@ const WAYS: [&str; 2] = ["alarms.webhook", "alarms.email"];
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It has what cannot be changed while outputs are held.
-    #[error("{} cannot be changed while homeostat runs: restart it to apply that; nothing was changed", .0.join(" and "))]
+    #[error("{} cannot be changed while homeostat runs: restart it to apply that", .0.join(" and "))]
     NeedsRestart(Vec<&'static str>),
     /// The embedded broker.
-    #[error("{0}; nothing was changed")]
+    #[error("{0}")]
     Broker(String),
     /// The daemon is on its way up or down, or its root does not answer.
     #[error("the daemon is not running, it {0}; try again")]
