@@ -17,6 +17,7 @@ mod world;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use embedded_hal::i2c::Operation;
 
@@ -38,6 +39,8 @@ const CHANGES: usize = 100_000;
 #[derive(Clone)]
 pub struct Simulated {
     clock: Clock,
+    /// How old the world was when this clock started.
+    before: Duration,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -51,7 +54,7 @@ struct Shared {
     active: BTreeMap<u8, Active>,
     /// Which inputs are held high by a resistor.
     pulled_up: BTreeMap<u8, bool>,
-    changes: BTreeMap<u8, VecDeque<(Monotonic, bool)>>,
+    changes: BTreeMap<Actuator, VecDeque<(Monotonic, Level)>>,
     wires: HashMap<Actuator, OutputId>,
     faults: Faults,
     garbage: fastrand::Rng,
@@ -78,12 +81,18 @@ impl Simulated {
             wires: HashMap::new(),
             faults: Faults::new(),
         };
-        Self { clock, shared: Arc::new(Mutex::new(shared)) }
+        Self { clock, before: Duration::ZERO, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// For tests: the same world at the age `at`, as the next process on this machine finds it. Pins are as the last one left
+    /// them, and what is broken is broken still.
+    pub fn found_by(&self, clock: Clock, at: Monotonic) -> Self {
+        Self { clock, before: at.since_start(), shared: self.shared.clone() }
     }
 
     /// Connects a sensor's chip, where `[simulation.probes]` places the sensor.
     pub fn plug(&self, chip: Chip, sensor: &str) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let element = shared.world.add_element(sensor, now);
         match chip {
@@ -113,12 +122,22 @@ impl Simulated {
 
     /// For tests: every change of a pin with its time, first the level it was opened with. At most the latest 100 000.
     pub fn pin_changes(&self, pin: u8) -> Vec<(Monotonic, bool)> {
-        self.lock().changes.get(&pin).into_iter().flatten().copied().collect()
+        self.changes(Actuator::Pin(pin)).into_iter().map(|(at, level)| (at, level.is_on())).collect()
+    }
+
+    /// For tests: the same for a pin or a PWM channel, with its levels.
+    pub fn changes(&self, actuator: Actuator) -> Vec<(Monotonic, Level)> {
+        self.lock().changes.get(&actuator).into_iter().flatten().copied().collect()
+    }
+
+    /// For tests: the age of the world.
+    pub fn now(&self) -> Monotonic {
+        self.clock.now() + self.before
     }
 
     /// For tests: what is true in a plant now, without lag and noise. NaN if it has no such quantity.
     pub fn truth(&self, plant: &str, quantity: Quantity) -> f64 {
-        let now = self.clock.now();
+        let now = self.now();
         self.lock().world.truth(plant, quantity, now).unwrap_or(f64::NAN)
     }
 
@@ -153,7 +172,7 @@ impl Simulated {
     }
 
     fn i2c_transaction(&self, bus: u8, address: u8, operations: &mut [Operation<'_>]) -> Result<(), HardwareError> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let Shared { i2c, world, .. } = &mut *shared;
         let Some(chips) = i2c.get_mut(&(bus, address)) else {
@@ -170,7 +189,7 @@ impl Simulated {
     }
 
     fn one_wire_read(&self, id: &str, file: &str) -> Result<String, HardwareError> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let Shared { one_wire, world, .. } = &mut *shared;
         let Some(chip) = one_wire.get_mut(id) else { return Err(no_such_device(&Claim::OneWire(id.to_owned()))) };
@@ -178,21 +197,19 @@ impl Simulated {
     }
 
     fn drive(&self, actuator: Actuator, level: Level) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let Shared { wires, world, levels, changes, .. } = &mut *shared;
         if let Some(output) = wires.get(&actuator) {
             world.set_level(output, level, now);
         }
         let before = levels.insert(actuator, level);
-        if let Actuator::Pin(pin) = actuator
-            && before != Some(level)
-        {
-            let changes = changes.entry(pin).or_default();
+        if before != Some(level) {
+            let changes = changes.entry(actuator).or_default();
             if changes.len() == CHANGES {
                 changes.pop_front();
             }
-            changes.push_back((now, level.is_on()));
+            changes.push_back((now, level));
         }
     }
 
@@ -262,7 +279,6 @@ impl fmt::Debug for Simulated {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
-    use std::time::Duration;
 
     use embedded_hal::i2c::I2c as _;
 
