@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use schedules::invariants::{INVARIANTS, audit};
+use schedules::measure::measure;
 use schedules::runner::run;
 use schedules::schedule::draw;
 use schedules::shrink::{Failure, shrink};
@@ -47,18 +48,18 @@ fn the_same_seed_gives_the_same_two_hours_bit_for_bit() {
 fn play(seeds: Vec<u64>) {
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
+    let measured = Mutex::new(Vec::new());
     let worker = || {
         while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
             if failed.load(Ordering::Relaxed) {
                 return;
             }
             let schedule = draw(seed);
-            let broken = audit(&run(&schedule));
+            let trace = run(&schedule);
+            measured.lock().unwrap().extend(measure(&trace));
+            let broken = audit(&trace);
+            drop(trace);
             if let Some((invariant, violation)) = broken {
-                if std::env::var_os("HOMEOSTAT_SCAN").is_some() {
-                    println!("SCAN {seed} {invariant} at {:.3}: {}", violation.at.as_secs_f64(), violation.what);
-                    continue;
-                }
                 failed.store(true, Ordering::Relaxed);
                 failure.lock().unwrap().get_or_insert(Failure { schedule, invariant, violation });
             }
@@ -69,16 +70,19 @@ fn play(seeds: Vec<u64>) {
             scope.spawn(worker);
         }
     });
-    if let Some(failure) = failure.into_inner().unwrap() {
-        tell(failure);
+    match failure.into_inner().unwrap() {
+        Some(failure) => tell(failure),
+        None => common::faults::record_all(measured.into_inner().unwrap()),
     }
 }
 
 fn tell(failure: Failure) {
     assert!(INVARIANTS.iter().any(|invariant| invariant.name == failure.invariant));
     let seed = failure.schedule.seed;
-    println!("schedule {seed} breaks an invariant: {}; making it smaller …", failure.invariant);
-    let Failure { schedule, invariant, violation } = shrink(failure);
+    println!("schedule {seed} breaks an invariant: {}", failure.invariant);
+    let small =
+        if std::env::var_os("HOMEOSTAT_SHRINK").is_some_and(|how| how == "no") { failure } else { shrink(failure) };
+    let Failure { schedule, invariant, violation } = small;
     panic!(
         "broken: {invariant}\n  at {:.3} s: {}\nin what is left of schedule {seed}:\n{schedule}\nreplay the whole of it with\n  \
          HOMEOSTAT_SEED={seed} cargo test --test schedules -- --nocapture",

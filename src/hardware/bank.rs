@@ -182,7 +182,8 @@ impl Bank {
     pub async fn release(&self, now: Monotonic) -> Vec<(Arc<str>, Result<(), WriteError>)> {
         let overdue = |slot: &&Arc<Slot>| {
             let state = *locked(&slot.state);
-            state.taken && state.confirmed != Some(slot.safe) && state.until < now
+            // Also what could never be taken: it may be on from an earlier life, and its actor's next life may be a minute away.
+            state.confirmed != Some(slot.safe) && state.until < now
         };
         let work =
             self.slots.iter().filter(overdue).map(|slot| async { (slot.who.clone(), slot.drive(slot.safe).await) });

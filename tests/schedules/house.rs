@@ -23,7 +23,7 @@ pub const TEXT: &str = r#"
     driver = "bme280"
     bus = 1
     address = 0x76
-    every = "5s"
+    every = "10s"
 
     [sensors.soil]
     driver = "ads1115"
@@ -31,19 +31,19 @@ pub const TEXT: &str = r#"
     address = 0x48
     input = 0
     moisture = { dry = 2.8, wet = 1.1 }
-    every = "10s"
+    every = "20s"
 
     # … and two on buses of their own.
     [sensors.tank]
     driver = "ds18b20"
     id = "28-0316a2795cff"
-    every = "5s"
+    every = "10s"
 
     [sensors.loft]
     driver = "bme280"
     bus = 3
     address = 0x76
-    every = "10s"
+    every = "20s"
 
     [outputs.heater]
     driver = "gpio"
@@ -92,7 +92,7 @@ pub const TEXT: &str = r#"
     setpoint = 22.0
     kp = 0.1
     ki = 0.0002
-    stale_after = "15s"
+    stale_after = "25s"
 
     [controllers.cold]
     kind = "pid"
@@ -100,7 +100,7 @@ pub const TEXT: &str = r#"
     lower = "compressor"
     setpoint = 18.0
     kp = 0.15
-    stale_after = "15s"
+    stale_after = "25s"
 
     [controllers.draught]
     kind = "pid"
@@ -108,7 +108,7 @@ pub const TEXT: &str = r#"
     lower = "fan"
     setpoint = 19.0
     kp = 0.2
-    stale_after = "30s"
+    stale_after = "50s"
 
     [simulation.plants.house]
     kind = "room"

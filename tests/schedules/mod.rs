@@ -2,6 +2,7 @@
 
 pub mod house;
 pub mod invariants;
+pub mod measure;
 pub mod runner;
 pub mod schedule;
 pub mod shrink;

@@ -26,8 +26,9 @@ const UNTIL_SAFE: Duration = Duration::from_millis(200);
 const UNTIL_STARTED: Duration = Duration::from_millis(1_800);
 /// From the end of a stop to the next start.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often a child is ended that is to stay away.
-const AGAIN: Duration = Duration::from_millis(400);
+/// How often a child is ended that is to stay away. Not a part of the longest wait before a next life, or end and beginning would
+/// fall together.
+const AGAIN: Duration = Duration::from_millis(397);
 
 /// A moment at which something is to be done, with the number of its planned deed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,16 +43,7 @@ pub fn run(schedule: &Schedule) -> Trace<'_> {
     let directory = tempfile::tempdir().unwrap();
     let mut run = Run {
         steps: steps(schedule),
-        trace: Trace {
-            schedule,
-            lives: Vec::new(),
-            done: Vec::new(),
-            levels: BTreeMap::new(),
-            told: Vec::new(),
-            stored: BTreeMap::new(),
-            fed: Vec::new(),
-            dropped: 0,
-        },
+        trace: Trace::new(schedule),
         numbers: BTreeMap::new(),
         world: None,
         broken: BTreeMap::new(),
@@ -62,6 +54,7 @@ pub fn run(schedule: &Schedule) -> Trace<'_> {
         // Whatever a life leaves behind goes with its runtime.
         common::virtually(run.live(directory.path()));
     }
+    run.trace.index();
     run.trace
 }
 
@@ -131,7 +124,7 @@ impl<'s> Run<'s> {
         let watched = watch(config, clock, &world, directory).await;
         self.trace.lives.push(Life { began, asked: began, ended: began, end: End::Lives, safe: Moment::ZERO });
         self.play(&watched).await;
-        self.end(watched, directory).await;
+        self.end(watched).await;
     }
 
     /// Does what is to be done, until the daemon is to end. Leaves how in the last of `lives`.
@@ -223,7 +216,7 @@ impl<'s> Run<'s> {
         self.trace.done[self.numbers[&number]].over = now;
     }
 
-    async fn end(&mut self, watched: Watched, directory: &Path) {
+    async fn end(&mut self, watched: Watched) {
         let Watched { daemon, clock, world, told, tap, fed } = watched;
         let asked = world.now().since_start();
         let life = self.trace.lives.len() - 1;
@@ -243,12 +236,12 @@ impl<'s> Run<'s> {
         let last = &mut self.trace.lives[life];
         (last.asked, last.ended, last.end) = (asked, self.now, end);
         if self.now >= self.trace.schedule.length {
-            self.conclude(&world, &store, directory);
+            self.conclude(&world, &store);
         }
     }
 
     /// What can be seen when all is over.
-    fn conclude(&mut self, world: &Simulated, store: &Store, _directory: &Path) {
+    fn conclude(&mut self, world: &Simulated, store: &Store) {
         for output in &HOUSE.outputs {
             let changes = world.changes(output.actuator).into_iter();
             self.trace.levels.insert(&output.name, changes.map(|(at, level)| (at.since_start(), level)).collect());

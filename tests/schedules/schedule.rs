@@ -116,7 +116,9 @@ fn scene(rng: &mut Rng, planned: &mut Vec<Planned>) {
             78..=81 => kill(rng, format!("sensors.{sensor}"), at),
             82 => Deed::Kill { actor: "store".to_owned(), lasts: Duration::ZERO },
             83..=89 => Deed::Adjust { controller: &controller.name, how: adjustment(rng) },
-            90..=93 => Deed::Jump { millis: rng.i64(-300_000_000_000..300_000_000_000) / *pick(rng, &[1, 1000, 1_000_000]) },
+            90..=93 => {
+                Deed::Jump { millis: rng.i64(-300_000_000_000..300_000_000_000) / *pick(rng, &[1, 1000, 1_000_000]) }
+            }
             94..=96 => Deed::Restart,
             _ => Deed::Crash,
         };
@@ -167,6 +169,11 @@ impl fmt::Display for Schedule {
         for Planned { at, deed } in &self.planned {
             writeln!(f, "  {:>9.3} s  {deed:?}", at.as_secs_f64())?;
         }
-        write!(f, "  {:>9.3} s  all is healed; the end is at {:.0} s", self.quiet.as_secs_f64(), self.length.as_secs_f64())
+        write!(
+            f,
+            "  {:>9.3} s  all is healed; the end is at {:.0} s",
+            self.quiet.as_secs_f64(),
+            self.length.as_secs_f64()
+        )
     }
 }

@@ -24,6 +24,9 @@ pub struct Trace<'s> {
     pub stored: BTreeMap<&'static str, Vec<Stored>>,
     /// When the watchdog was fed.
     pub fed: Vec<Moment>,
+    usable: BTreeMap<String, Vec<(Moment, usize)>>,
+    bad: BTreeMap<String, Vec<Moment>>,
+    told_of: BTreeMap<String, Vec<usize>>,
     /// Events that our own tap had no room for.
     pub dropped: u64,
 }
@@ -63,7 +66,23 @@ pub struct Done {
     pub life: usize,
 }
 
-impl Trace<'_> {
+impl<'s> Trace<'s> {
+    pub fn new(schedule: &'s Schedule) -> Self {
+        Self {
+            schedule,
+            lives: Vec::new(),
+            done: Vec::new(),
+            levels: BTreeMap::new(),
+            told: Vec::new(),
+            stored: BTreeMap::new(),
+            fed: Vec::new(),
+            usable: BTreeMap::new(),
+            bad: BTreeMap::new(),
+            told_of: BTreeMap::new(),
+            dropped: 0,
+        }
+    }
+
     pub fn readings(&self) -> impl Iterator<Item = (Moment, usize, &Reading)> {
         self.told.iter().filter_map(|(at, life, event)| match event {
             Event::Reading(reading) => Some((*at, *life, reading)),
@@ -71,11 +90,44 @@ impl Trace<'_> {
         })
     }
 
-    /// When a channel had a usable reading: the reading's own time.
-    pub fn usable<'t>(&'t self, channel: &'t str) -> impl Iterator<Item = (Moment, usize)> + 't {
-        self.readings()
-            .filter(move |(_, _, reading)| reading.channel.as_str() == channel && reading.sample.value().is_some())
-            .map(|(_, life, reading)| (self.lives[life].began + reading.at.since_start(), life))
+    /// When a channel had a usable reading (the reading's own time), and in which life.
+    pub fn usable(&self, channel: &str) -> &[(Moment, usize)] {
+        self.usable.get(channel).map_or(&[], |usable| usable)
+    }
+
+    /// Sorts what was told by whom it is of, for those who look for it again and again.
+    pub fn index(&mut self) {
+        for (number, (at, life, event)) in self.told.iter().enumerate() {
+            match event {
+                Event::Reading(reading) => {
+                    let channel = reading.channel.as_str().to_owned();
+                    match reading.sample.value() {
+                        Some(_) => {
+                            let moment = self.lives[*life].began + reading.at.since_start();
+                            self.usable.entry(channel).or_default().push((moment, *life));
+                        }
+                        None => self.bad.entry(channel).or_default().push(*at),
+                    }
+                }
+                Event::Output(state) => {
+                    self.told_of.entry(format!("outputs.{}", state.output)).or_default().push(number);
+                }
+                Event::Controller(state) => {
+                    self.told_of.entry(format!("controllers.{}", state.controller)).or_default().push(number);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// When a channel had a reading that cannot be used.
+    pub fn bad(&self, channel: &str) -> &[Moment] {
+        self.bad.get(channel).map_or(&[], |bad| bad)
+    }
+
+    /// What was told of an output or a controller (`outputs.fan`).
+    pub fn told_of(&self, name: &str) -> impl DoubleEndedIterator<Item = &(Moment, usize, Event)> + use<'_, 's> {
+        self.told_of.get(name).into_iter().flatten().map(|&number| &self.told[number])
     }
 
     /// When the hardware of an output could not be written to: it was broken, or somebody hung in its lane.
@@ -115,10 +167,10 @@ impl Trace<'_> {
         spans.collect()
     }
 
-    /// When an actor was gone: from its end until it is heard of again, or its daemon is gone too. `heard` picks what only it tells.
-    pub fn away(&self, name: &str, heard: impl Fn(&Event) -> bool) -> Spans {
-        let signs: Vec<Moment> =
-            self.told.iter().filter(|(_, _, event)| heard(event)).map(|(at, _, _)| *at).collect();
+    /// When an output's or controller's actor (`outputs.fan`) was gone: from its end until it is heard of again, or its daemon is
+    /// gone too.
+    pub fn away(&self, name: &str) -> Spans {
+        let signs: Vec<Moment> = self.told_of(name).map(|(at, ..)| *at).collect();
         let kills = self.done.iter().filter(|done| matches!(&done.deed, Deed::Kill { actor, .. } if actor == name));
         let away = kills.flat_map(|done| &done.kills).map(|&kill| {
             let back = signs[signs.partition_point(|sign| *sign <= kill)..].first();
@@ -128,27 +180,19 @@ impl Trace<'_> {
     }
 
     pub fn output_away(&self, output: &str) -> Spans {
-        self.away(
-            &format!("outputs.{output}"),
-            |event| matches!(event, Event::Output(state) if state.output.as_str() == output),
-        )
+        self.away(&format!("outputs.{output}"))
+    }
+
+    pub fn controller_away(&self, controller: &str) -> Spans {
+        self.away(&format!("controllers.{controller}"))
     }
 
     /// When a controller was surely gone: an end at the very moment of a beginning may have come before it, and counts for nothing.
     pub fn controller_surely_away(&self, controller: &str) -> Spans {
-        let begun = self.told.iter().filter_map(|(at, _, event)| match event {
-            Event::Controller(state) if state.controller.as_str() == controller && state.mode == Mode::Waiting => Some(*at),
-            _ => None,
-        });
-        let begun: Vec<Moment> = begun.collect();
+        let begins = |event: &Event| matches!(event, Event::Controller(state) if state.mode == Mode::Waiting);
+        let told = self.told_of(&format!("controllers.{controller}"));
+        let begun: Vec<Moment> = told.filter(|(.., event)| begins(event)).map(|(at, ..)| *at).collect();
         self.controller_away(controller).iter().filter(|(from, _)| !begun.contains(from)).collect()
-    }
-
-    pub fn controller_away(&self, controller: &str) -> Spans {
-        self.away(
-            &format!("controllers.{controller}"),
-            |event| matches!(event, Event::Controller(state) if state.controller.as_str() == controller),
-        )
     }
 
     /// When there was no daemon.

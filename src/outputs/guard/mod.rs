@@ -117,6 +117,8 @@ pub struct Guard {
     /// Whether `max_on` was what turned it off.
     resting: bool,
     stopped: bool,
+    /// Whether the last write failed, so that the line may be anywhere.
+    unsure: bool,
     now: Monotonic,
 }
 
@@ -137,6 +139,7 @@ impl Guard {
             driven_since: None,
             resting: false,
             stopped: false,
+            unsure: false,
             now,
             limits,
         }
@@ -161,11 +164,18 @@ impl Guard {
     /// The line was found at `line`: somebody else moved it, such as the bank when nobody held it. On and off times count
     /// from here.
     pub fn observed(&mut self, line: Level, now: Monotonic) {
-        if line.is_on() != self.line.is_on() {
+        if line.is_on() != self.line.is_on() || std::mem::take(&mut self.unsure) {
             self.since = now.max(self.now);
-            self.driven_since = None;
+            self.driven_since = self.driven_since.filter(|_| line.is_on() && self.line.is_on());
         }
         self.line = line;
+    }
+
+    /// The line does not obey, so nobody knows where it is. On and off times count from when it is [observed](Self::observed)
+    /// again: a compressor whose off was written late rests from then, and what could not be turned off is not turned on.
+    pub fn unsure(&mut self, now: Monotonic) {
+        self.unsure = true;
+        self.since = now.max(self.now);
     }
 
     /// What the line must be at now. A `now` before that of an earlier step counts as that step's.

@@ -15,7 +15,10 @@ pub fn live(trace: &Trace<'_>) -> Result<(), Violation> {
     for output in &HOUSE.outputs {
         let moved = trace.level_is(&output.name, |level| level != output.safe);
         if let Some((from, to)) = moved.without(&allowed(trace, output)).first_over(TICK) {
-            return violated(from, format!("{} is not at its safe level for {:?} without a lease", output.name, to - from));
+            return violated(
+                from,
+                format!("{} is not at its safe level for {:?} without a lease", output.name, to - from),
+            );
         }
     }
     Ok(())
@@ -30,7 +33,10 @@ pub fn stop(trace: &Trace<'_>) -> Result<(), Violation> {
             let after: Spans = [(life.asked + Duration::from_secs(1), next)].into_iter().collect();
             let unsafe_then = moved.without(&moved.without(&after)).without(&broken);
             if let Some((from, _)) = unsafe_then.first_over(Duration::ZERO) {
-                return violated(from, format!("{} is not at its safe level after a stop at {:?}", output.name, life.asked));
+                return violated(
+                    from,
+                    format!("{} is not at its safe level after a stop at {:?}", output.name, life.asked),
+                );
             }
         }
     }
@@ -40,14 +46,11 @@ pub fn stop(trace: &Trace<'_>) -> Result<(), Violation> {
 /// What an output says of itself is true: a write that failed is not told as done.
 pub fn confirmed(trace: &Trace<'_>) -> Result<(), Violation> {
     for output in &HOUSE.outputs {
-        let told: Vec<_> = trace
-            .told
-            .iter()
-            .filter_map(|(at, life, event)| match event {
-                Event::Output(state) if state.output.as_str() == output.name => Some((*at, *life, state)),
-                _ => None,
-            })
-            .collect();
+        let told = trace.told_of(&format!("outputs.{}", output.name)).filter_map(|(at, life, event)| match event {
+            Event::Output(state) => Some((*at, *life, state)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
         let away = trace.output_away(&output.name).longer(SLACK);
         for (number, (at, life, state)) in told.iter().enumerate().filter(|(_, (_, _, state))| state.confirmed) {
             // Until the next word, the end of its actor or that of its daemon. It is told at the decision, before the write is through.
@@ -57,7 +60,10 @@ pub fn confirmed(trace: &Trace<'_>) -> Result<(), Violation> {
             let wrong = claimed.without(&claimed.without(&other)).without(&away);
             if let Some((from, _)) = wrong.first_over(TICK) {
                 let is = if state.on { "on" } else { "off" };
-                return violated(from, format!("{} is told to be {is} and confirmed since {at:?}, and is not", output.name));
+                return violated(
+                    from,
+                    format!("{} is told to be {is} and confirmed since {at:?}, and is not", output.name),
+                );
             }
         }
     }
@@ -107,16 +113,14 @@ fn demanded(trace: &Trace<'_>, output: &Output) -> Spans {
 pub fn sure(trace: &Trace<'_>, output: &Output) -> Spans {
     let mut spans: Vec<_> = demanded(trace, output).iter().collect();
     for controller in HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name)) {
-        let bad = |reading: &homeostat::model::Reading| {
-            reading.channel.as_str() == controller.input && reading.sample.value().is_none()
-        };
-        let bad: Vec<Moment> = trace.readings().filter(|(.., reading)| bad(reading)).map(|(at, ..)| at).collect();
-        for (from, to) in controlled(trace, output).iter() {
-            let (begin, mut from) = (from, from);
+        let (usable, bad) = (trace.usable(&controller.input), trace.bad(&controller.input));
+        for (begin, to) in controlled(trace, output).iter() {
+            let mut from = begin;
             for &at in bad.iter().filter(|at| (begin..to).contains(*at)) {
                 spans.push((from, at));
                 // Until the next usable one.
-                from = trace.usable(&controller.input).map(|(usable, _)| usable).find(|usable| *usable > at).unwrap_or(to);
+                from =
+                    usable.get(usable.partition_point(|(usable, _)| *usable <= at)).map_or(to, |(usable, _)| *usable);
             }
             spans.push((from.min(to), to));
         }
@@ -129,7 +133,7 @@ fn controlled(trace: &Trace<'_>, output: &Output) -> Spans {
     let mut spans = Vec::new();
     for controller in HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name)) {
         let away = trace.controller_surely_away(&controller.name);
-        for (at, life) in trace.usable(&controller.input) {
+        for &(at, life) in trace.usable(&controller.input) {
             let fresh = (at + controller.stale_after).min(trace.lives[life].asked);
             let back = away.iter().find(|(from, to)| (*from..*to).contains(&at)).map_or(at, |(_, to)| to);
             spans.push((back, fresh));

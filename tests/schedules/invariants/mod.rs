@@ -12,6 +12,7 @@ mod sensors;
 
 use std::time::Duration;
 
+pub use self::sensors::{RETURN, windows};
 use super::spans::Moment;
 use super::trace::{End, Trace};
 
@@ -60,7 +61,7 @@ pub fn audit(trace: &Trace<'_>) -> Option<(&'static str, Violation)> {
 const TICK: Duration = Duration::from_millis(2);
 
 /// After an output's hardware was healed or its actor was gone: the bank's grace and the root's round, or the next attempt.
-const SLACK: Duration = Duration::from_secs(3);
+pub const SLACK: Duration = Duration::from_secs(3);
 
 fn violated<T>(at: Moment, what: impl Into<String>) -> Result<T, Violation> {
     Err(Violation { at, what: what.into() })

@@ -20,7 +20,7 @@ pub fn on_time(trace: &Trace<'_>) -> Result<(), Violation> {
     for sensor in &HOUSE.sensors {
         let excused = excused(trace, sensor);
         for channel in &sensor.channels {
-            let good: BTreeSet<Moment> = trace.usable(channel).map(|(at, _)| at).collect();
+            let good: BTreeSet<Moment> = trace.usable(channel).iter().map(|(at, _)| *at).collect();
             for life in &trace.lives {
                 let ticks = (1..).map(|tick| life.began + sensor.every * tick).take_while(|tick| *tick < life.asked);
                 let ticks: BTreeSet<Moment> = ticks.collect();
@@ -40,15 +40,12 @@ pub fn on_time(trace: &Trace<'_>) -> Result<(), Violation> {
 
 pub fn acted_on(trace: &Trace<'_>) -> Result<(), Violation> {
     for controller in &HOUSE.controllers {
-        let acted: BTreeSet<Moment> = trace
-            .told
-            .iter()
-            .filter(|(_, _, event)| matches!(event, Event::Controller(state) if state.controller.as_str() == controller.name && state.mode != Mode::Waiting))
-            .map(|(at, ..)| *at)
-            .collect();
+        let acts = |event: &Event| matches!(event, Event::Controller(state) if state.mode != Mode::Waiting);
+        let told = trace.told_of(&format!("controllers.{}", controller.name));
+        let acted: BTreeSet<Moment> = told.filter(|(.., event)| acts(event)).map(|(at, ..)| *at).collect();
         let away = trace.controller_away(&controller.name);
         let starts: Spans = trace.lives.iter().map(|life| (life.began, life.began + START)).collect();
-        for (at, life) in trace.usable(&controller.input) {
+        for &(at, life) in trace.usable(&controller.input) {
             if !acted.contains(&at) && !away.contains(at) && !starts.contains(at) && at < trace.lives[life].asked {
                 return violated(at, format!("{} does not act on a reading of {}", controller.name, controller.input));
             }
@@ -59,7 +56,7 @@ pub fn acted_on(trace: &Trace<'_>) -> Result<(), Violation> {
 
 pub fn back(trace: &Trace<'_>) -> Result<(), Violation> {
     for sensor in &HOUSE.sensors {
-        let good: Vec<Moment> = trace.usable(&sensor.channels[0]).map(|(at, _)| at).collect();
+        let good: Vec<Moment> = trace.usable(&sensor.channels[0]).iter().map(|(at, _)| *at).collect();
         for (healed, due) in windows(trace, sensor) {
             let returned = good.partition_point(|at| *at < healed);
             if good.get(returned).is_none_or(|at| *at > due) {
@@ -85,27 +82,23 @@ pub fn quiet(trace: &Trace<'_>) -> Result<(), Violation> {
     let Some(life) = trace.lives.last().filter(|life| life.began < trace.schedule.quiet) else { return Ok(()) };
     let settled = life.asked.saturating_sub(Duration::from_secs(60));
     for controller in &HOUSE.controllers {
-        let states: Vec<_> = trace
-            .told
-            .iter()
-            .filter_map(|(at, _, event)| match event {
-                Event::Controller(state) if state.controller.as_str() == controller.name && *at < life.asked => {
-                    Some((*at, state))
-                }
-                _ => None,
-            })
-            .collect();
-        let Some((at, state)) = states.last().filter(|(at, state)| *at >= settled && state.mode != Mode::Waiting) else {
-            return violated(settled, format!("{} does not act", controller.name));
+        let last = |name: String| trace.told_of(&name).rfind(|(at, ..)| *at < life.asked);
+        let acts = |at: Moment, mode: &Mode| at >= settled && *mode != Mode::Waiting;
+        let state = match last(format!("controllers.{}", controller.name)) {
+            Some((at, _, Event::Controller(state))) if acts(*at, &state.mode) => state,
+            _ => return violated(settled, format!("{} does not act", controller.name)),
         };
         for moved in &controller.moves {
-            let last = trace.told.iter().rev().find_map(|(at, _, event)| match event {
-                Event::Output(state) if state.output.as_str() == moved && *at < life.asked => Some(state),
+            let output = match last(format!("outputs.{moved}")) {
+                Some((.., Event::Output(output))) => Some(output),
                 _ => None,
-            });
-            let by = last.and_then(|output| output.by.as_ref()).map(|owner| owner.as_str());
+            };
+            let by = output.and_then(|output| output.by.as_ref()).map(|owner| owner.as_str());
             if by != Some(&format!("controllers.{}", controller.name)) {
-                return violated(*at, format!("{moved} does not follow {} ({state:?}): {last:?}", controller.name));
+                return violated(
+                    settled,
+                    format!("{moved} does not follow {} ({state:?}): {output:?}", controller.name),
+                );
             }
         }
     }
@@ -115,7 +108,7 @@ pub fn quiet(trace: &Trace<'_>) -> Result<(), Violation> {
 /// When a sensor need not read on time: it was hit and has not been heard of since, or its daemon starts.
 fn excused(trace: &Trace<'_>, sensor: &Sensor) -> Spans {
     let starts = trace.lives.iter().map(|life| (life.began, life.began + START));
-    let good: Vec<Moment> = trace.usable(&sensor.channels[0]).map(|(at, _)| at).collect();
+    let good: Vec<Moment> = trace.usable(&sensor.channels[0]).iter().map(|(at, _)| *at).collect();
     let hit = trace.sensor_hit(sensor);
     let recovering = hit.iter().map(|(from, healed)| {
         // The first reading after the return comes at once, not at a tick.
