@@ -5,7 +5,7 @@ use std::time::Duration;
 use homeostat::model::Level;
 
 use super::house::HOUSE;
-use super::invariants::{RETURN, SLACK, windows};
+use super::invariants::{RETURN, SLACK, sure, windows};
 use super::schedule::{Breakage, Deed};
 use super::spans::Moment;
 use super::trace::{Done, End, Trace};
@@ -101,13 +101,15 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
     }
 }
 
-/// From a pin's healing until it is where it must be: the auditor allows [`SLACK`].
+/// From a pin's healing until it is at its safe level.
 fn obeyed(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut Vec<Measured>) {
     let Some(output) = HOUSE.outputs.iter().find(|output| output.name == device) else { return };
-    let changes = &trace.levels[output.name.as_str()];
-    let after = changes.iter().map(|(at, _)| *at).find(|at| (done.over..done.over + SLACK).contains(at));
-    if let Some(at) = after {
-        push(into, format!("a pin {}", told(how)), "it is healed: until it obeys", at - done.over, SLACK);
+    // Only where nobody wants it: then it is known where it must go.
+    let moved = trace.level_is(&output.name, |level| level != output.safe);
+    let wanted =
+        sure(trace, output).touches(done.over, done.over + SLACK) || trace.output_away(device).contains(done.over);
+    if let Some((_, safe)) = moved.iter().find(|(from, to)| *from <= done.over && done.over < *to).filter(|_| !wanted) {
+        push(into, format!("a pin {}", told(how)), "it is healed: until it is safe", safe - done.over, SLACK);
     }
 }
 
@@ -119,7 +121,10 @@ fn killed(trace: &Trace<'_>, done: &Done, actor: &str, into: &mut Vec<Measured>)
     }
     let back = trace.told_of(actor).map(|(at, ..)| *at).find(|at| *at > last);
     let life = &trace.lives[done.life];
-    if let Some(back) = back.filter(|back| *back < life.asked) {
+    // One whose pin cannot be taken cannot come back.
+    let broken = HOUSE.outputs.iter().filter(|output| actor == format!("outputs.{}", output.name));
+    let broken = broken.map(|output| trace.pin_broken(output)).any(|broken| broken.touches(life.began, last + RETURN));
+    if let Some(back) = back.filter(|back| *back < life.asked && !broken) {
         let fault = format!("the actor of {} is ended", if kind == "outputs" { "an output" } else { "a controller" });
         push(into, fault, "ended again and again, then left alone: until it is back", back - last, RETURN);
     }
