@@ -10,21 +10,27 @@ const ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Seconds since the boot, those asleep included.
 const UPTIME: &str = "/proc/uptime";
 
+/// Two readings of the uptime may be apart by so much less than it says.
+const STEP: Duration = Duration::from_millis(10);
+
 /// A boot of the machine, and how long ago it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// Empty where the machine does not tell: then no two boots are the same one.
     pub id: String,
-    /// Time since then, now.
+    /// How long the machine had been up when the daemon's clock began.
     pub uptime: Duration,
 }
 
 impl Boot {
-    /// This machine's, now.
-    pub fn of_this_machine() -> Self {
+    /// This machine's, for a clock that says that it has been running for so long.
+    pub fn of_this_machine(running: Duration) -> Self {
         let told = fs::read_to_string(ID).ok().zip(fs::read_to_string(UPTIME).ok());
-        told.and_then(|(id, uptime)| Self::read(&id, &uptime))
-            .unwrap_or(Self { id: String::new(), uptime: Duration::ZERO })
+        let boot = told.and_then(|(id, uptime)| Self::read(&id, &uptime));
+        boot.map_or(Self { id: String::new(), uptime: Duration::ZERO }, |boot| Self {
+            uptime: boot.uptime.saturating_sub(running),
+            ..boot
+        })
     }
 
     fn read(id: &str, uptime: &str) -> Option<Self> {
@@ -32,9 +38,13 @@ impl Boot {
         Some(Self { id: id.trim().to_owned(), uptime: Duration::try_from_secs_f64(seconds).ok()? })
     }
 
-    /// How long ago a moment of a boot was; zero if it is not known to be this boot, so that nothing counts as past that may not be.
+    /// How long before this clock's beginning a moment of a boot was; zero if it is not known to be this boot, so that nothing counts as
+    /// past that may not be.
     pub fn since(&self, id: &str, uptime: Duration) -> Duration {
-        if id.is_empty() || id != self.id { Duration::ZERO } else { self.uptime.saturating_sub(uptime) }
+        if id.is_empty() || id != self.id {
+            return Duration::ZERO;
+        }
+        self.uptime.saturating_sub(uptime).saturating_sub(STEP)
     }
 }
 
@@ -47,7 +57,7 @@ mod tests {
         let boot = Boot::read("0f7c\n", "350735.47 234388.90\n").unwrap();
         assert_eq!(boot, Boot { id: "0f7c".into(), uptime: Duration::from_millis(350_735_470) });
         let past = Duration::from_secs(350_000);
-        assert_eq!(boot.since("0f7c", past), Duration::from_millis(735_470));
+        assert_eq!(boot.since("0f7c", past), Duration::from_millis(735_460));
         assert_eq!(boot.since("another", past), Duration::ZERO);
         assert_eq!(boot.since("0f7c", Duration::MAX), Duration::ZERO);
         assert_eq!(Boot { id: String::new(), ..boot }.since("", past), Duration::ZERO);
@@ -59,7 +69,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_machine_tells() {
-        let boot = Boot::of_this_machine();
+        let boot = Boot::of_this_machine(Duration::ZERO);
         assert!(!boot.id.is_empty() && boot.uptime > Duration::ZERO);
     }
 }

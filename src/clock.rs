@@ -1,5 +1,6 @@
 //! The only place that asks what time it is. Virtual in tests, where tokio's clock is paused.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -16,8 +17,9 @@ pub struct Clock {
 #[derive(Debug, Clone, Copy)]
 enum Wall {
     System,
-    /// Civil time that starts here and keeps step with tokio's clock.
-    Simulated(Timestamp),
+    /// Civil time that was this (milliseconds since 1970) when the daemon started and keeps step with tokio's clock. Leaked,
+    /// so that a clock can be copied; a test makes few.
+    Simulated(&'static AtomicI64),
 }
 
 impl Clock {
@@ -28,7 +30,17 @@ impl Clock {
 
     /// A clock whose civil time starts at `start` and runs with tokio's, paused or not.
     pub fn simulated(start: Timestamp) -> Self {
+        let start = Box::leak(Box::new(AtomicI64::new(start.as_millis())));
         Self { origin: tokio_now(), wall: Wall::Simulated(start) }
+    }
+
+    /// For tests: simulated civil time jumps by so many milliseconds, as when NTP or a person sets it. The machine's own clock
+    /// is not ours to move.
+    pub fn jump(&self, millis: i64) {
+        if let Wall::Simulated(start) = self.wall {
+            let moved = start.load(Ordering::Relaxed).saturating_add(millis);
+            start.store(moved, Ordering::Relaxed);
+        }
     }
 
     /// Time since the daemon started.
@@ -45,7 +57,7 @@ impl Clock {
             }
             Wall::Simulated(start) => {
                 let gone = i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
-                Timestamp::from_millis(start.as_millis().saturating_add(gone))
+                Timestamp::from_millis(start.load(Ordering::Relaxed).saturating_add(gone))
             }
         }
     }
@@ -71,4 +83,22 @@ fn tokio_now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the one place that may")]
 fn system_now() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_moves_civil_time_and_nothing_else() {
+        const YEAR: i64 = 365 * 24 * 3600 * 1000;
+        let clock = Clock::simulated(Timestamp::from_millis(1_000));
+        let copy = clock;
+        tokio::time::advance(Duration::from_millis(7)).await;
+        for (by, expected) in [(YEAR, YEAR + 1_007), (-3 * YEAR, -2 * YEAR + 1_007), (i64::MIN, i64::MIN + 7)] {
+            clock.jump(by);
+            assert_eq!(copy.wall().as_millis(), expected);
+            assert_eq!(clock.now(), Monotonic::new(Duration::from_millis(7)));
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
     let (hardware, world) = board(&config, clock, &state)?;
     let host = Host {
         clock,
-        boot: Boot::of_this_machine(),
+        boot: Boot::of_this_machine(clock.now().since_start()),
         hardware,
         world,
         execution: Execution::Thread,

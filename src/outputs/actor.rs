@@ -68,8 +68,10 @@ impl Output {
         let blocked = blocked(&self.with.slot);
         let mut decision = {
             let mut guard = self.guard();
-            if let Some(found) = self.with.slot.level().filter(|_| !self.writing) {
-                guard.observed(found, now);
+            match self.with.slot.level() {
+                _ if self.writing => {}
+                Some(found) => guard.observed(found, now),
+                None => guard.unsure(now),
             }
             guard.step(now, blocked.as_ref())
         };

@@ -19,7 +19,7 @@ use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::files;
 use crate::hardware::lane::Lane;
-use crate::model::{Monotonic, OutputId};
+use crate::model::OutputId;
 use crate::panics::locked;
 
 /// A write that takes longer hangs. Also how long the last one may take.
@@ -37,8 +37,6 @@ pub struct Ledger {
 struct Shared {
     file: PathBuf,
     boot: Boot,
-    /// When the boot's uptime was read.
-    read_at: Monotonic,
     clock: Clock,
     alarms: Alarms,
     lane: Lane,
@@ -119,15 +117,8 @@ impl Ledger {
                 alarms.latch(ALARM, &text);
             }
         }
-        let shared = Shared {
-            file: file.to_owned(),
-            read_at: clock.now(),
-            boot,
-            clock,
-            alarms: alarms.clone(),
-            lane,
-            state: Mutex::new(state),
-        };
+        let shared =
+            Shared { file: file.to_owned(), boot, clock, alarms: alarms.clone(), lane, state: Mutex::new(state) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -280,7 +271,7 @@ impl Ledger {
     }
 
     fn uptime(&self) -> Duration {
-        self.shared.boot.uptime.saturating_add(self.shared.clock.now().since(self.shared.read_at))
+        self.shared.boot.uptime.saturating_add(self.shared.clock.now().since_start())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

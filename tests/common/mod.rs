@@ -4,19 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
 pub mod disk;
+pub mod faults;
 pub mod link;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use actix::prelude::*;
 use homeostat::boot::Boot;
 use homeostat::bus::Tap;
 use homeostat::clock::Clock;
-use homeostat::config;
+use homeostat::config::{self, Config};
 use homeostat::daemon::{self, Daemon, Host};
-use homeostat::hardware::lane::Execution;
+use homeostat::hardware::bank::Bank;
+use homeostat::hardware::lane::{Execution, Lanes};
 use homeostat::hardware::simulated::Simulated;
 use homeostat::message::Event;
 use homeostat::model::{ChannelId, Reading, Timestamp};
@@ -49,6 +51,24 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// The machine. To be called within [`virtually`].
+    pub fn host(&self, clock: Clock, world: &Simulated) -> Host {
+        let link: Option<Arc<dyn Link>> = self.broker.clone().map(|broker| Arc::new(broker) as _);
+        Host {
+            clock,
+            boot: self.boot.clone(),
+            hardware: Arc::new(world.clone()),
+            world: Some(world.clone()),
+            execution: Execution::Inline,
+            control: Arbiter::current(),
+            services: Arbiter::current(),
+            state: self.state.path().to_owned(),
+            disk: self.disk.clone(),
+            link: link.unwrap_or_else(|| Arc::new(Network)),
+            seed: 1,
+        }
+    }
+
     /// The same machine, `later`.
     pub fn after(&self, later: Duration) -> Self {
         Self { boot: Boot { uptime: self.boot.uptime + later, ..self.boot.clone() }, ..self.clone() }
@@ -69,32 +89,60 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
 
 /// The same with a disk, a broker or a directory of the test's own.
 pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: impl FnOnce(Rig) -> F) {
-    let mut config =
-        config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
-    let Setting { disk, broker, state: directory, boot } = setting;
-    config.mqtt = broker.as_ref().map(|_| link::config());
-    let link: Arc<dyn Link> = broker.map_or_else(|| Arc::new(Network) as Arc<dyn Link>, |broker| Arc::new(broker));
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    System::with_tokio_rt(runtime).block_on(async {
-        let clock = Clock::simulated(Timestamp::from_millis(1_795_248_000_000));
+    let mut config = house(text);
+    config.mqtt = setting.broker.as_ref().map(|_| link::config());
+    virtually(async {
+        let clock = Clock::simulated(BEGINNING);
         let world = daemon::simulated(&config, clock);
-        let host = Host {
-            clock,
-            boot,
-            hardware: Arc::new(world.clone()),
-            world: Some(world.clone()),
-            execution: Execution::Inline,
-            control: Arbiter::current(),
-            services: Arbiter::current(),
-            state: directory.path().to_owned(),
-            disk,
-            link,
-            seed: 1,
-        };
-        let daemon = Daemon::start(config, host, || {}).await.unwrap();
+        let daemon = Daemon::start(config, setting.host(clock, &world), || {}).await.unwrap();
         let events = daemon.bus().tap(1_000_000, 1);
         assert_eq!(daemon.running().await, Stage::Running);
-        scenario(Rig { daemon, world, clock, events, history: Vec::new(), directory }).await;
+        scenario(Rig { daemon, world, clock, events, history: Vec::new(), directory: setting.state.clone() }).await;
+    });
+}
+
+/// When every scenario begins.
+pub const BEGINNING: Timestamp = Timestamp::from_millis(1_795_248_000_000);
+
+/// A scenario's configuration, without what would open a socket: a real one would make virtual time jump.
+pub fn house(text: &str) -> Config {
+    let mut config =
+        config::parse(text).unwrap_or_else(|mistakes| panic!("the scenario's configuration: {mistakes:#?}"));
+    config.mqtt = None;
+    config
+}
+
+/// Runs a scenario on this thread, in virtual time. Whatever it leaves behind is dropped with its runtime, as a process that
+/// dies drops everything.
+pub fn virtually<T>(scenario: impl Future<Output = T>) -> T {
+    hush();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    System::with_tokio_rt(runtime).block_on(scenario)
+}
+
+/// What `ExecStopPost` does after a process that died: every output is driven to its safe level through a bank of its own.
+pub async fn make_safe(config: &Config, clock: Clock, world: &Simulated) {
+    let lanes = Lanes::new(clock, Execution::Inline);
+    let bank = Bank::default();
+    for output in &config.outputs {
+        let (device, hardware) = (output.device.clone(), world.clone());
+        let open = Box::new(move |initial| device.open(&hardware, initial));
+        bank.add(&output.id, lanes.get(&output.device.lane()), output.limits.initial(), open);
+    }
+    // What cannot be made safe now is tried again by the next daemon.
+    drop(bank.seal().await);
+}
+
+/// A panic that is injected need not be told.
+fn hush() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !homeostat::panics::text(panic.payload()).starts_with("injected") {
+                loud(panic);
+            }
+        }));
     });
 }
 

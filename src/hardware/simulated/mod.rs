@@ -21,6 +21,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use embedded_hal::i2c::Operation;
 
@@ -44,6 +45,8 @@ const CHANGES: usize = 100_000;
 #[derive(Clone)]
 pub struct Simulated {
     clock: Clock,
+    /// How old the world was when this clock started.
+    before: Duration,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -57,7 +60,7 @@ struct Shared {
     active: BTreeMap<u8, Active>,
     /// Which inputs are held high by a resistor.
     pulled_up: BTreeMap<u8, bool>,
-    changes: BTreeMap<u8, VecDeque<(Monotonic, bool)>>,
+    changes: BTreeMap<Actuator, VecDeque<(Monotonic, Level)>>,
     wires: HashMap<Actuator, OutputId>,
     faults: Faults,
     garbage: fastrand::Rng,
@@ -89,12 +92,18 @@ impl Simulated {
             record: None,
             stuck: Stuck::default(),
         };
-        Self { clock, shared: Arc::new(Mutex::new(shared)) }
+        Self { clock, before: Duration::ZERO, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// For tests: the same world at the age `at`, as the next process on this machine finds it. Pins are as the last one left
+    /// them, and what is broken is broken still.
+    pub fn found_by(&self, clock: Clock, at: Monotonic) -> Self {
+        Self { clock, before: at.since_start(), shared: self.shared.clone() }
     }
 
     /// Connects a sensor's chip, where `[simulation.probes]` places the sensor.
     pub fn plug(&self, chip: Chip, sensor: &str) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let element = shared.world.add_element(sensor, now);
         let sensor = sensor.to_owned();
@@ -147,12 +156,22 @@ impl Simulated {
 
     /// For tests: every change of a pin with its time, first the level it was opened with. At most the latest 100 000.
     pub fn pin_changes(&self, pin: u8) -> Vec<(Monotonic, bool)> {
-        self.lock().changes.get(&pin).into_iter().flatten().copied().collect()
+        self.changes(Actuator::Pin(pin)).into_iter().map(|(at, level)| (at, level.is_on())).collect()
+    }
+
+    /// For tests: the same for a pin or a PWM channel, with its levels.
+    pub fn changes(&self, actuator: Actuator) -> Vec<(Monotonic, Level)> {
+        self.lock().changes.get(&actuator).into_iter().flatten().copied().collect()
+    }
+
+    /// For tests: the age of the world.
+    pub fn now(&self) -> Monotonic {
+        self.clock.now() + self.before
     }
 
     /// For tests: what is true in a plant now, without lag and noise. NaN if it has no such quantity.
     pub fn truth(&self, plant: &str, quantity: Quantity) -> f64 {
-        let now = self.clock.now();
+        let now = self.now();
         self.lock().world.truth(plant, quantity, now).unwrap_or(f64::NAN)
     }
 
@@ -197,7 +216,7 @@ impl Simulated {
     }
 
     fn i2c_transaction(&self, bus: u8, address: u8, operations: &mut [Operation<'_>]) -> Result<(), HardwareError> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         shared.stuck.check(bus)?;
         let Shared { i2c, world, .. } = &mut *shared;
@@ -215,7 +234,7 @@ impl Simulated {
     }
 
     fn one_wire_read(&self, id: &str, file: &str) -> Result<String, HardwareError> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let Shared { one_wire, world, .. } = &mut *shared;
         let Some(chip) = one_wire.get_mut(id) else { return Err(no_such_device(&Claim::OneWire(id.to_owned()))) };
@@ -223,7 +242,7 @@ impl Simulated {
     }
 
     fn drive(&self, actuator: Actuator, level: Level) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut shared = self.lock();
         let Shared { wires, world, levels, changes, record, .. } = &mut *shared;
         if let Some(output) = wires.get(&actuator) {
@@ -235,13 +254,11 @@ impl Simulated {
         if let Some(record) = record {
             record.write(self.clock.wall(), actuator, level);
         }
-        if let Actuator::Pin(pin) = actuator {
-            let changes = changes.entry(pin).or_default();
-            if changes.len() == CHANGES {
-                changes.pop_front();
-            }
-            changes.push_back((now, level.is_on()));
+        let changes = changes.entry(actuator).or_default();
+        if changes.len() == CHANGES {
+            changes.pop_front();
         }
+        changes.push_back((now, level));
     }
 
     /// Whether a pin is electrically high: as it is driven, or else as its resistor pulls it.
@@ -315,7 +332,6 @@ impl fmt::Debug for Simulated {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
-    use std::time::Duration;
 
     use embedded_hal::i2c::I2c as _;
 

@@ -113,6 +113,10 @@ pub struct Guard {
     /// Whether `max_on` was what turned it off.
     resting: bool,
     stopped: bool,
+    /// Whether the last write failed, so that the line may be anywhere.
+    unsure: bool,
+    /// Whether it was a demand that had the line on until it was turned off.
+    was_driven: bool,
     now: Monotonic,
 }
 
@@ -147,6 +151,8 @@ impl Guard {
             driven_since: None,
             resting: false,
             stopped: false,
+            unsure: false,
+            was_driven: false,
             now,
             limits,
         }
@@ -202,11 +208,23 @@ impl Guard {
     /// from here.
     pub fn observed(&mut self, line: Level, now: Monotonic) {
         let now = self.pass(now);
-        if line.is_on() != self.line.is_on() {
+        if std::mem::take(&mut self.unsure) || line.is_on() != self.line.is_on() {
             self.turned(now);
-            self.driven_since = None;
+            self.driven_since = self.driven_since.filter(|_| line.is_on() && self.line.is_on());
         }
         self.line = line;
+    }
+
+    /// The line does not obey, so nobody knows where it is. On and off times count from when it is [observed](Self::observed)
+    /// again: a compressor whose off was written late rests from then, and what could not be turned off is not turned on. Until
+    /// then it may be on, and counts as on.
+    pub fn unsure(&mut self, now: Monotonic) {
+        let turned = self.since;
+        let now = self.pass(now);
+        if !std::mem::replace(&mut self.unsure, true) && self.was_driven {
+            self.usage.drive(turned, now);
+        }
+        self.turned(now);
     }
 
     /// What the line must be at now, while another output blocks this one or not. A `now` before that of an earlier step
@@ -282,6 +300,7 @@ impl Guard {
         let lease_ends = winner.map(|winner| winner.until);
         if write.is_on() != on {
             self.turned(now);
+            self.was_driven = !write.is_on() && self.driven_since.is_some();
         }
         self.line = write;
         self.resting &= !write.is_on();
@@ -304,7 +323,7 @@ impl Guard {
         if let Some(pulses) = &mut self.pulses {
             pulses.pass(now.since(before), self.line.is_on());
         }
-        if self.driven_since.is_some() {
+        if self.driven_since.is_some() || (self.unsure && self.was_driven) {
             self.usage.drive(before, now);
         }
         now

@@ -237,3 +237,21 @@ fn a_late_call_ends_an_overdue_pulse_and_the_off_part_is_given_all_the_same() {
     assert_eq!((late.write, late.look_again), (Level::OFF, Some(at(14))));
     assert!(guard.step(at(14), None).write.is_on());
 }
+
+#[test]
+fn off_times_count_from_when_the_line_obeyed() {
+    let mut guard = Guard::new(Limits { min_off: secs(10), ..switch() }, at(0));
+    guard.demand(asks("a", Manual, 1.0, 20)).unwrap();
+    assert!(guard.step(at(15), None).write.is_on());
+    assert!(!guard.step(at(20), None).write.is_on());
+    guard.demand(asks("a", Manual, 1.0, FOREVER)).unwrap();
+    // The write that was to turn it off fails until 40, so nobody may turn it on before 50.
+    for second in 21..40 {
+        guard.unsure(at(second));
+        assert!(!guard.step(at(second), None).write.is_on(), "at {second}");
+    }
+    for second in 40..60 {
+        guard.observed(Level::from(second >= 50), at(second));
+        assert_eq!(guard.step(at(second), None).write.is_on(), second >= 50, "at {second}");
+    }
+}

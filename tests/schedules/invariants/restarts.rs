@@ -1,0 +1,64 @@
+//! The pin stays where it is while its actor is gone and when it comes back.
+
+use std::time::Duration;
+
+use super::{SLACK, TICK, Violation, violated};
+use crate::schedules::house::{HOUSE, Output};
+use crate::schedules::schedule::Deed;
+use crate::schedules::spans::{Moment, Spans};
+use crate::schedules::trace::Trace;
+
+/// The bank holds a level for so long after the moment at which its actor meant to look again.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub fn pins_stay(trace: &Trace<'_>) -> Result<(), Violation> {
+    for output in &HOUSE.outputs {
+        let broken = trace.pin_broken(output).longer(SLACK);
+        let ends: Spans = trace.lives.iter().map(|life| (life.asked, life.ended.max(life.safe) + TICK)).collect();
+        let name = format!("outputs.{}", output.name);
+        let there: Vec<Moment> = trace.told_of(&name).map(|(at, ..)| *at).collect();
+        for (gone, back) in trace.output_away(&output.name).iter() {
+            if broken.touches(gone.saturating_sub(SLACK), back.min(trace.schedule.length))
+                || ends.touches(gone, back + TICK * 2)
+            {
+                continue;
+            }
+            let mut released = false;
+            for &(at, level) in trace.levels[output.name.as_str()].iter() {
+                let what =
+                    format!("{} goes to {level:?}, and its actor was gone from {gone:?} to {back:?}", output.name);
+                // A write that was under way at its end is done.
+                if at > gone + TICK && at < back && !there.contains(&at) {
+                    if level != output.safe || at < gone + GRACE {
+                        return violated(at, what);
+                    }
+                    released = true;
+                } else if at >= back && at <= back + TICK && !released && !explained(trace, output, gone, back) {
+                    return violated(at, what);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a lease, a limit or a demand changed anything meanwhile. With a cycle, pulses begin and end of themselves.
+fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> bool {
+    let meanwhile = |at: Moment| gone.saturating_sub(TICK) <= at && at <= back + TICK;
+    let demands = trace.done.iter().any(|done| match &done.deed {
+        Deed::Demand { output: of, lease, .. } => {
+            *of == output.name && (meanwhile(done.at) || meanwhile(done.at + *lease))
+        }
+        _ => false,
+    });
+    let readings =
+        HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name)).any(|controller| {
+            // A reading at the very moment of its return, or the end of a lease: which readings it heard of, nobody can see.
+            let usable = trace.usable(&controller.input).iter().map(|(at, _)| *at);
+            usable.filter(|at| *at <= back + TICK).any(|at| at + TICK >= back || meanwhile(at + controller.stale_after))
+        });
+    let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
+    let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
+    let limits = limits.into_iter().flatten().any(|limit| since.is_some_and(|since| meanwhile(since + limit)));
+    demands || readings || limits || output.limits.cycle.is_some()
+}
