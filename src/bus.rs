@@ -16,8 +16,8 @@ pub use latest::Past;
 
 use self::latest::Latest;
 use crate::clock::Clock;
-use crate::message::{Adjust, Alarm, ControllerState, Event, NewReading, OutputState, SensorState};
-use crate::model::{ChannelId, ControllerId, Demand, OutputId, Quantity, Reading, Sample, SensorId};
+use crate::message::{Adjust, ControllerState, Event, NewReading, OutputState, SensorState};
+use crate::model::{ChannelId, ControllerId, Demand, Monotonic, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
 /// A handle on the bus; all clones are the same bus.
@@ -76,7 +76,12 @@ impl Bus {
 
     /// Gives the sample its times and its number, keeps it as the channel's latest and tells everyone who listens.
     pub fn publish(&self, channel: &ChannelId, quantity: Quantity, sample: Sample) -> u64 {
-        let (at, time) = (self.shared.clock.now(), self.shared.clock.wall());
+        self.publish_as_of(channel, quantity, sample, self.shared.clock.now())
+    }
+
+    /// The same for what was so at an earlier moment, as readings that are computed from others are.
+    pub fn publish_as_of(&self, channel: &ChannelId, quantity: Quantity, sample: Sample, at: Monotonic) -> u64 {
+        let time = self.shared.clock.wall() - self.shared.clock.now().since(at);
         let mut table = self.table();
         table.last_seq += 1;
         let seq = table.last_seq;
@@ -193,8 +198,8 @@ impl Bus {
         tap
     }
 
-    /// The same, beginning with the newest of everything and these alarms: for one who comes late.
-    pub fn tap_all(&self, capacity: usize, wake_at: usize, standing: Vec<Alarm>) -> Tap {
+    /// The same, beginning with the newest of everything but the alarms, which have their own table: for one who comes late.
+    pub fn tap_all(&self, capacity: usize, wake_at: usize) -> Tap {
         let mut table = self.table();
         let tap = Tap::new(capacity, wake_at);
         let sensors = table.online.iter().map(|(sensor, &online)| SensorState { sensor: sensor.clone(), online });
@@ -203,8 +208,7 @@ impl Bus {
         let events = (sensors.map(Event::Sensor))
             .chain(readings.map(Event::Reading))
             .chain(states.outputs.values().map(|past| Event::Output(past.now.clone())))
-            .chain(states.controllers.values().cloned().map(Event::Controller))
-            .chain(standing.into_iter().map(Event::Alarm));
+            .chain(states.controllers.values().cloned().map(Event::Controller));
         for event in events {
             tap.queue.push(event);
         }
@@ -301,6 +305,11 @@ impl Tap {
     /// Moves everything that is there to the end of `into`.
     pub fn drain(&self, into: &mut Vec<Event>) {
         into.extend(locked(&self.queue.events).drain(..));
+    }
+
+    /// Puts an event in this queue alone.
+    pub fn offer(&self, event: Event) {
+        self.queue.push(event);
     }
 
     /// How many events this queue had no room for, since it began.

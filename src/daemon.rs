@@ -68,6 +68,8 @@ pub struct Daemon {
     site: Site,
     /// What it was asked for last.
     plan: Plan,
+    /// Whom it has begun to speak to; an embedded one listens to the end.
+    brokers: Vec<mqtt::Broker>,
 }
 
 /// Why the daemon did not start. By then every output is at its safe level.
@@ -113,8 +115,10 @@ impl Daemon {
         for (who, error) in bank.open().await {
             tracing::error!("{who} cannot be brought to its safe level: {error}");
         }
+        let mut brokers = Vec::new();
         if let Some(mqtt) = &config.mqtt {
             mqtt::broker::start_if_embedded(&mqtt.broker)?;
+            brokers.push(mqtt.broker.clone());
         }
         let (store, last_seq) = Store::open(&host.state.join(&config.store.path), host.clock, host.disk.clone())?;
         let bus = Bus::new(host.clock, last_seq);
@@ -136,7 +140,7 @@ impl Daemon {
         children.extend(config.controllers.into_iter().map(|controller| site.controller(controller)));
         let root = site.root(children, alive);
         let stage = root.stage();
-        Ok(Self { root: root.start(), stage, site, plan })
+        Ok(Self { root: root.start(), stage, site, plan, brokers })
     }
 
     /// The event bus.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use common::{Rig, play};
 use homeostat::config;
 use homeostat::daemon::Refused;
+use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Adjust, Event};
-use homeostat::model::{ControllerId, Level, Monotonic};
+use homeostat::model::{Claim, ControllerId, Level, Monotonic};
 
 const HOUSE: &str = r#"
     [node]
@@ -212,5 +213,68 @@ fn what_only_a_restart_can_change_is_refused_as_a_whole() {
         );
         rig.run(20 * SECOND).await;
         assert_steady(&rig, "air.temperature", Monotonic::default());
+    });
+}
+
+#[test]
+fn an_alarm_that_holds_outputs_is_not_dodged_by_a_reload() {
+    // A heater that is wired to nothing: full power has no effect.
+    let house = HOUSE.replace(
+        "setpoint = 30.0\n    kp = 0.05\n    ki = 0.0001",
+        "setpoint = 90.0\n    kp = 1.0\n    watch = { gain = 1.0, within = \"1m\" }",
+    );
+    play(&house, async |mut rig| {
+        rig.run(90 * SECOND).await;
+        assert!(rig.daemon.alarms().is_latched("controllers.warmth.watch"));
+        assert_eq!(rig.world.pwm_level(0), Some(Level::OFF));
+
+        let elsewhere = house
+            .replace("raise = \"fan\"", "raise = \"heater\"\n    lower = \"fan\"")
+            .replace("pin = 17", "pin = 17\n    cycle = \"10s\"");
+        let renamed = house.replace("controllers.warmth", "controllers.heat");
+        for wanted in [elsewhere, renamed] {
+            let refused = reload(&mut rig, &wanted).await.unwrap_err().to_string();
+            assert!(refused.contains("homeostat ack controllers.warmth.watch"), "{refused}");
+        }
+        // Without its watch it is the same controller, and held as before.
+        let unwatched = house.replace("    watch = { gain = 1.0, within = \"1m\" }", "");
+        reload(&mut rig, &unwatched).await.unwrap();
+        rig.run(300 * SECOND).await;
+        assert_eq!(rig.world.pwm_level(0), Some(Level::OFF));
+        rig.daemon.alarms().acknowledge("controllers.warmth.watch").unwrap();
+        rig.run(40 * SECOND).await;
+        assert_eq!(rig.world.pwm_level(0), Some(Level::ON));
+    });
+}
+
+#[test]
+fn what_a_controller_did_to_one_output_says_nothing_of_another() {
+    play(HOUSE, async |mut rig| {
+        let warmth = ControllerId::new("warmth").unwrap();
+        rig.daemon.bus().adjust(&warmth, Adjust::Manual(1.0)).unwrap();
+        rig.run(20 * SECOND).await;
+        assert_eq!(rig.world.pwm_level(0), Some(Level::ON));
+        let moved =
+            HOUSE.replace("raise = \"fan\"", "raise = \"heater\"").replace("pin = 17", "pin = 17\n    cycle = \"10s\"");
+        reload(&mut rig, &moved).await.unwrap();
+        assert_eq!(rig.world.pwm_level(0), Some(Level::OFF), "who left its output has taken its demand back");
+        rig.run(5 * SECOND).await;
+        let first = acts(&rig, "warmth").last().copied().unwrap();
+        assert!(first < 0.6, "it begins with its own arithmetic, not at {first}");
+    });
+}
+
+#[test]
+fn the_alarms_of_what_is_removed_go_with_it() {
+    let both = HOUSE.replace("[outputs.heater]", "[sensors.both]\n    driver = \"redundant\"\n    inputs = [\"air.temperature\", \"tank.temperature\"]\n    policy = \"failover\"\n\n    [outputs.heater]");
+    play(&both, async |mut rig| {
+        rig.run(20 * SECOND).await;
+        rig.world.inject(&Claim::I2c { bus: 1, address: 0x76 }, Fault::Error);
+        rig.run(60 * SECOND).await;
+        let standing =
+            |rig: &Rig| rig.daemon.alarms().standing_now().iter().any(|alarm| &*alarm.name == "sensors.both.inputs");
+        assert!(standing(&rig));
+        reload(&mut rig, HOUSE).await.unwrap();
+        assert!(!standing(&rig));
     });
 }

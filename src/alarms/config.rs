@@ -1,6 +1,7 @@
 //! The `[alarms]` table: how a person is told.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,10 +42,17 @@ pub enum Hook {
     File(PathBuf),
 }
 
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(_) => f.write_str("Url(…)"),
+            // Not what it is, only whether it is another one.
+            Self::Url(url) => write!(f, "Url({:016x})", hash(url)),
             Self::File(file) => f.debug_tuple("File").field(file).finish(),
         }
     }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Tap};
 use crate::clock::Clock;
 use crate::message::{Alarm, Event};
 use crate::panics::locked;
@@ -97,6 +97,18 @@ impl Alarms {
     /// Whether a latched alarm of that name stands: whoever raised it stays stopped.
     pub fn is_latched(&self, name: &str) -> bool {
         self.standing().get(name).is_some_and(|alarm| alarm.latched)
+    }
+
+    /// Tells one who comes late of all that stand; later changes come after them.
+    pub fn tell_all(&self, tap: &Tap) {
+        self.standing().values().for_each(|alarm| tap.offer(Event::Alarm(alarm.clone())));
+    }
+
+    /// The causes of all alarms of a part of the configuration have gone with it: of `sensors.air` and `sensors.air.inputs`.
+    pub fn clear_all_of(&self, part: &str) {
+        let is_of = |name: &str| name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let names: Vec<Arc<str>> = self.standing().keys().filter(|name| is_of(name)).cloned().collect();
+        names.iter().for_each(|name| self.clear(name));
     }
 
     /// All that stand, by name.

@@ -54,6 +54,8 @@ pub struct Output {
     pub powers: bool,
     /// It has a `cycle`.
     pub pulses: bool,
+    /// After so long at once it rests.
+    pub max_on: Option<Duration>,
     /// It is on when nobody demands anything.
     pub safe_on: bool,
     /// Those while which alone it may be on.
@@ -197,6 +199,11 @@ impl<'t> Devices<'t> {
                 Some(_) => {}
             }
         }
+    }
+
+    /// For how long an output can be on at once, if that is limited.
+    pub fn max_on(&self, output: &OutputId) -> Option<Duration> {
+        self.outputs.get(output.as_str())?.max_on
     }
 
     /// Whether an output cannot hold a level between on and off.

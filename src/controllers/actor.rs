@@ -50,6 +50,13 @@ pub struct Memory {
     last: Option<(f64, Monotonic)>,
 }
 
+impl Memory {
+    /// Nothing is known any more of what it did to its outputs.
+    pub fn forget_output(&mut self) {
+        (self.manual, self.last) = (None, None);
+    }
+}
+
 /// A controller.
 pub struct Controller {
     config: Config,
@@ -268,8 +275,9 @@ impl Actor for Controller {
         self.with.bus.serve_controller(&self.config.id, ctx.address().recipient());
         self.with.bus.listen(&self.config.input, ctx.address().recipient());
         self.tell(Mode::Waiting, None, Terms::default(), 0.0);
-        if self.watch.is_some() {
-            self.stay_safe_while_tripped(ctx);
+        // Also without a watch: the alarm may be of a life that had one.
+        self.stay_safe_while_tripped(ctx);
+        if self.watch.is_some() || self.tripped {
             if self.tripped {
                 tracing::warn!("{} keeps its outputs safe until `homeostat ack {}`", self.config.id, self.alarm);
             }
@@ -288,7 +296,7 @@ impl Handler<NewReading> for Controller {
 
     fn handle(&mut self, NewReading(reading): NewReading, ctx: &mut Self::Context) {
         self.lifeline.beat();
-        if self.watch.is_some() && self.is_tripped() {
+        if self.is_tripped() {
             return self.stay_safe(reading.sample.value(), ctx);
         }
         let age = self.with.clock.now().since(reading.at);

@@ -31,9 +31,24 @@ impl Config {
             Some(section) => watch(section, every).map(Some),
             None => (!section.has("watch")).then_some(None),
         };
+        if let Some(Some(watch)) = &watch {
+            check_rests(&section, watch, [&raise, &lower], devices);
+        }
         section.finish();
         let (input, _) = input?;
         Some(Self { id: id?, input, raise, lower, setpoint: setpoint?, stale_after, gains: gains?, watch: watch? })
+    }
+}
+
+/// An output that must rest before the watch has seen enough is never seen at full power for long enough.
+fn check_rests(section: &Section<'_>, watch: &watch::Settings, outputs: [&Option<OutputId>; 2], devices: &Devices<'_>) {
+    for output in outputs.into_iter().flatten() {
+        let Some(most) = devices.max_on(output).filter(|most| *most <= watch.within) else { continue };
+        section.wrong(
+            "watch",
+            format!("the `watch` of {} can never find that output {output} does nothing", section.what()),
+            format!("its `max_on` ends after {} at once: make `within` shorter than that", written(most)),
+        );
     }
 }
 
@@ -156,6 +171,8 @@ mod tests {
             [outputs.fan]
             driver = "pwm"
             channel = 0
+            min_off = "1m"
+            max_on = "1h"
             [controllers.cool]
             kind = "pid"
             input = "air.temperature"
@@ -192,6 +209,7 @@ mod tests {
             ("watch = { gain = 1, within = \"48h\" }", "it goes from 1s to 24h"),
             ("watch = { gain = 1, within = \"10m\", idle_gian = 3 }", "did you mean `idle_gain`?"),
             ("watch = \"10m\"", "is not a table"),
+            ("watch = { gain = 1, within = \"1h\" }", "its `max_on` ends after 1h at once: make `within` shorter"),
         ];
         for (watch, expected) in cases {
             let said = said(watch).expect_err(watch);

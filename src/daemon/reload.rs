@@ -18,7 +18,7 @@ use crate::alarms::Recalled;
 use crate::config::Config;
 use crate::message::{Event, Gone};
 use crate::model::OutputId;
-use crate::mqtt;
+use crate::mqtt::{self, Broker};
 use crate::panics::locked;
 use crate::supervisor::{Adopt, Child, Farewell, Retire, Stage};
 
@@ -37,6 +37,16 @@ pub enum Refused {
     /// The embedded broker.
     #[error("{0}")]
     Broker(String),
+    /// A controller stands still until a person has looked, and would be gone with that.
+    #[error(
+        "the alarm {0} holds outputs at their safe levels: acknowledge it before you take its controller away (`homeostat ack {0}`)"
+    )]
+    Held(String),
+    /// The root stopped answering in the midst of it.
+    #[error(
+        "the daemon stopped answering half way, and a part of the change may be in effect: reload again, or restart homeostat"
+    )]
+    HalfWay,
     /// The daemon is on its way up or down, or its root does not answer.
     #[error("the daemon is not running, it {0}; try again")]
     NotRunning(&'static str),
@@ -57,13 +67,36 @@ impl Daemon {
         if !difference.fixed.is_empty() {
             return Err(Refused::NeedsRestart(difference.fixed));
         }
-        if let Some(mqtt) = config.mqtt.as_ref().filter(|_| difference.changed.contains_key("mqtt")) {
-            mqtt::broker::start_if_embedded(&mqtt.broker).map_err(|error| Refused::Broker(error.to_string()))?;
+        let gone = |change| matches!(change, Change::Removed | Change::Replaced);
+        let leaving = difference.changed.iter().filter(|(_, change)| gone(**change));
+        let held = leaving.map(|(name, _)| format!("{name}.watch")).find(|alarm| self.site.alarms.is_latched(alarm));
+        if let Some(alarm) = held {
+            return Err(Refused::Held(alarm));
         }
+        if let Some(mqtt) = &config.mqtt {
+            self.start_broker(mqtt.broker.clone()).await?;
+        }
+        // Should this end half way, what has left is new to the next one.
+        self.plan = std::mem::take(&mut self.plan).without(&difference);
         self.leave(&difference).await?;
         self.come(config, &difference).await?;
         self.plan = plan;
         Ok(difference)
+    }
+
+    /// Starts an embedded broker where none of ours listens yet. It may take a while, and stays to the end of the process.
+    async fn start_broker(&mut self, broker: Broker) -> Result<(), Refused> {
+        if self.brokers.contains(&broker) {
+            return Ok(());
+        }
+        let starting = broker.clone();
+        let started = tokio::task::spawn_blocking(move || mqtt::broker::start_if_embedded(&starting)).await;
+        match started {
+            Ok(Ok(_)) => self.brokers.push(broker),
+            Ok(Err(error)) => return Err(Refused::Broker(error.to_string())),
+            Err(panic) => return Err(Refused::Broker(panic.to_string())),
+        }
+        Ok(())
     }
 
     /// Ends what is removed or begun anew.
@@ -86,10 +119,13 @@ impl Daemon {
             let names: Vec<Arc<str>> = leaving.iter().map(|(name, _)| name.clone()).collect();
             if !leaving.is_empty() {
                 let answer = timeout(PATIENCE, self.root.send(Retire(leaving))).await;
-                answer.ok().and_then(Result::ok).ok_or(Refused::NotRunning("does not answer"))?;
+                answer.ok().and_then(Result::ok).ok_or(Refused::HalfWay)?;
             }
             for name in names {
-                self.clear_away(&name, difference.changed.get(&*name) == Some(&Change::Removed)).await;
+                match difference.changed.get(&*name) {
+                    Some(Change::Adjusted) => {}
+                    change => self.clear_away(&name, change == Some(&Change::Removed)).await,
+                }
             }
         }
         Ok(())
@@ -104,11 +140,20 @@ impl Daemon {
                 tracing::error!("output {id} leaves and could not be made safe: {error}; switch it off by hand");
             }
         }
-        if let Some(controller) = name.strip_prefix("controllers.").filter(|_| for_good) {
-            locked(&site.memories).retain(|id, _| id.as_str() != controller);
+        if let Some(controller) = name.strip_prefix("controllers.") {
+            let mut memories = locked(&site.memories);
+            if for_good {
+                memories.retain(|id, _| id.as_str() != controller);
+            } else if let Some((_, memory)) = memories.iter().find(|(id, _)| id.as_str() == controller) {
+                // What it did to other outputs says nothing of what to do to these.
+                locked(memory).forget_output();
+            }
         }
         if let (Some(sensor), Some(world)) = (name.strip_prefix("sensors."), &site.host.world) {
             world.unplug(sensor);
+        }
+        if for_good {
+            site.alarms.clear_all_of(name);
         }
         if let (true, Some((_, id))) = (for_good, name.split_once('.')) {
             site.bus.tell(Event::Gone(Gone { id: id.into() }));
@@ -175,6 +220,6 @@ impl Daemon {
             }
         }
         let answer = timeout(PATIENCE, self.root.send(Adopt(children))).await;
-        answer.ok().and_then(Result::ok).ok_or(Refused::NotRunning("does not answer"))
+        answer.ok().and_then(Result::ok).ok_or(Refused::HalfWay)
     }
 }

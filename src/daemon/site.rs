@@ -88,10 +88,9 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let (mqtt, tap) = (
-            Mqtt::over(self.host.link.clone(), config, node),
-            Arc::new(self.bus.tap_all(MQTT_QUEUE, 1, self.alarms.standing_now())),
-        );
+        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node), self.bus.tap_all(MQTT_QUEUE, 1));
+        self.alarms.tell_all(&tap);
+        let tap = Arc::new(tap);
         let body = task(move |lifeline, mut orders| {
             let (mqtt, tap) = (mqtt.clone(), tap.clone());
             async move {
@@ -153,7 +152,6 @@ impl Site {
         let with = sensors::actor::Surroundings {
             clock: self.host.clock,
             bus: self.bus.clone(),
-            alarms: self.alarms.clone(),
             hardware: self.host.hardware.clone(),
             lane: self.lanes.get(&config.device.lane()),
             recovery: Arc::default(),

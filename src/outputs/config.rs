@@ -36,7 +36,8 @@ impl Config {
         let only_switches = switch && !pulses;
         // What could not be read was reported, and is not blamed on others.
         let powers = limits.as_ref().is_none_or(|limits| switch && limits.safe == Level::ON);
-        devices.add_output(name, Output { only_switches, powers, pulses, safe_on, only_while, never_with });
+        let max_on = limits.as_ref().and_then(|limits| limits.max_on);
+        devices.add_output(name, Output { only_switches, powers, pulses, max_on, safe_on, only_while, never_with });
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {

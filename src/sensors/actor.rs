@@ -9,7 +9,6 @@ use actix::prelude::*;
 use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
 use super::{Config, Driver, DriverError, Filters};
-use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::Hardware;
@@ -29,8 +28,6 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where readings go.
     pub bus: Bus,
-    /// Where a person is told.
-    pub alarms: Alarms,
     /// The board.
     pub hardware: Arc<dyn Hardware>,
     /// The lane of the device's bus.

@@ -142,7 +142,10 @@ impl Computed {
     }
 
     fn publish(&mut self, outcome: Outcome, now: Monotonic) {
-        self.with.bus.publish(&self.channel, self.config.formula.channel().quantity, outcome.sample.clone());
+        // It is as old as the oldest that it rests on, or a controller would act on values of twice their age.
+        let used = outcome.uses.iter().filter_map(|&index| Some(self.inputs.get(index)?.0.as_ref()?.at));
+        let (quantity, sample) = (self.config.formula.channel().quantity, outcome.sample.clone());
+        self.with.bus.publish_as_of(&self.channel, quantity, sample, used.min().unwrap_or(now));
         self.inputs.iter_mut().for_each(|(_, new)| *new = false);
         self.with.bus.sensor(SensorState { sensor: self.config.id.clone(), online: !outcome.uses.is_empty() });
         self.tell(outcome.trouble.as_ref(), now);
