@@ -67,7 +67,7 @@ impl House {
     /// `homeostat …` as the unit would call it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.disk {
-            Some(disk) => clean(disk.enter(env!("CARGO_BIN_EXE_homeostat")), &self.state()),
+            Some(disk) => clean(disk.enter(&self.state(), env!("CARGO_BIN_EXE_homeostat")), &self.state()),
             None => homeostat(&self.state()),
         };
         command.args(arguments).env("STATE_DIRECTORY", self.state());

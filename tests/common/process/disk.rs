@@ -29,17 +29,11 @@ impl Disk {
         disk
     }
 
-    /// A program that sees the disk.
-    pub(super) fn enter(&self, program: &str) -> Command {
+    /// A program that sees the disk, and stands in this directory of it: whoever enters a namespace stands at its root.
+    pub(super) fn enter(&self, directory: &Path, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args([
-            "--user",
-            "--preserve-credentials",
-            "--mount",
-            "--target",
-            &self.keeper.id().to_string(),
-            program,
-        ]);
+        command.args(["--user", "--preserve-credentials", "--mount", "--target", &self.keeper.id().to_string()]);
+        command.arg("env").arg("--chdir").arg(directory).arg(program);
         command
     }
 
@@ -70,7 +64,7 @@ impl House {
     pub fn set_read_only(&self, read_only: bool) {
         let how = if read_only { "remount,ro" } else { "remount,rw" };
         let disk = self.disk.as_ref().expect("a disk of its own");
-        let status = disk.enter("mount").args(["-o", how]).arg(self.state()).status().unwrap();
+        let status = disk.enter("/".as_ref(), "mount").args(["-o", how]).arg(self.state()).status().unwrap();
         assert!(status.success(), "{how}");
     }
 }
