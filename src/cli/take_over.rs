@@ -16,9 +16,9 @@ pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String
     let read = tokio::task::spawn_blocking(move || again.again()).await;
     let (config, taken) = match read {
         Ok(Ok(read)) => read,
-        Ok(Err(Wrong::Mistakes(mistakes))) => return Err(format!("nothing was changed\n{}", mistakes.render(false))),
-        Ok(Err(wrong @ Wrong::Unreadable { .. })) => return Err(format!("{wrong}; nothing was changed")),
-        Err(panic) => return Err(format!("reading the file panicked: {panic}; nothing was changed")),
+        Ok(Err(Wrong::Mistakes(mistakes))) => return Err(mistakes.render(false)),
+        Ok(Err(wrong @ Wrong::Unreadable { .. })) => return Err(wrong.to_string()),
+        Err(panic) => return Err(format!("reading the file panicked: {panic}")),
     };
     let difference = daemon.reload(config).await.map_err(|refused| refused.to_string())?;
     // Until this is written, a crash finds the outputs of before in the copy and those of now in the file.
