@@ -5,7 +5,7 @@
 #[path = "common/process.rs"]
 mod process;
 
-use process::House;
+use process::{House, RUN};
 
 const CLOSET: &str = r#"
 [node]
@@ -17,12 +17,12 @@ driver = "gpio"
 pin = 17
 "#;
 
-const RUN: &[&str] = &["run", "--fallback", "config.toml"];
+const FALLBACK: &[&str] = &["run", "--fallback", "config.toml"];
 
 /// A house that ran well on [`CLOSET`] and was stopped in order.
 fn proven() -> House {
     let house = House::new(CLOSET);
-    assert_eq!(house.run(RUN).stop().0, Some(0));
+    assert_eq!(house.run(FALLBACK).stop().0, Some(0));
     assert_eq!(house.read("config.good.toml"), CLOSET);
     house
 }
@@ -38,27 +38,27 @@ fn after_three_failed_starts_the_last_good_configuration_runs_until_the_file_is_
     let wrong = CLOSET.replace("pin = 17", "pim = 17");
     house.write("config.toml", &wrong);
     for _ in 0..3 {
-        fails(&house, RUN, 1);
+        fails(&house, FALLBACK, 1);
     }
-    let daemon = house.run(RUN);
+    let daemon = house.run(FALLBACK);
     assert_eq!(house.read("config.running.toml"), CLOSET);
     // A crash of the copy is not the file's: it stays left aside.
     daemon.kill();
-    let (code, log) = house.run(RUN).stop();
+    let (code, log) = house.run(FALLBACK).stop();
     assert_eq!(code, Some(0));
     for part in ["config.toml did not start 3 times", "line 8: unknown key `pim`", "homeostat check config.toml"] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
 
     // Whoever stopped it in order wants the file to be tried again.
-    fails(&house, RUN, 1);
+    fails(&house, FALLBACK, 1);
     let mended = CLOSET.replace("17", "27");
     house.write("config.toml", &mended);
-    let (code, log) = house.run(RUN).stop();
+    let (code, log) = house.run(FALLBACK).stop();
     assert!(code == Some(0) && !log.contains("did not start"), "{log}");
     assert_eq!((house.read("config.running.toml"), house.read("config.good.toml")), (mended.clone(), mended));
     house.write("config.toml", &wrong);
-    fails(&house, RUN, 1);
+    fails(&house, FALLBACK, 1);
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn a_start_that_crashes_or_cannot_begin_counts_as_one_that_is_wrong() {
     let other = CLOSET.replace("17", "27");
     house.write("config.toml", &other);
     for running in [&other, &other, &other, CLOSET] {
-        let mut daemon = house.run(RUN);
+        let daemon = house.run(FALLBACK);
         assert_eq!(house.read("config.running.toml"), running);
         if running == CLOSET {
-            daemon.says("did not start 3 times (it ended within 10 s");
+            daemon.says("did not start 3 times (it ended within 10 s", 1);
         }
         daemon.kill();
     }
@@ -78,15 +78,15 @@ fn a_start_that_crashes_or_cannot_begin_counts_as_one_that_is_wrong() {
     // Other bytes are another file.
     house.write("config.toml", &format!("{CLOSET}[store]\npath = \"/nowhere/homeostat.db\"\n"));
     for _ in 0..3 {
-        fails(&house, RUN, 3);
+        fails(&house, FALLBACK, 3);
     }
-    let (_, log) = house.run(RUN).stop();
+    let (_, log) = house.run(FALLBACK).stop();
     assert!(log.contains("did not start 3 times (") && log.contains("/nowhere"), "{log}");
 }
 
 #[test]
 fn without_a_good_copy_or_without_the_flag_a_wrong_file_just_fails() {
-    for (house, arguments) in [(House::new(CLOSET), RUN), (proven(), &["run", "config.toml"])] {
+    for (house, arguments) in [(House::new(CLOSET), FALLBACK), (proven(), RUN)] {
         house.write("config.toml", "[node]\n");
         for _ in 0..5 {
             fails(&house, arguments, 1);
@@ -101,7 +101,7 @@ fn a_disk_that_cannot_be_written_is_no_reason_not_to_run() {
         std::fs::create_dir(house.path(name)).unwrap();
     }
     std::os::unix::fs::symlink("/nowhere/at/all", house.path("homeostat.lock")).unwrap();
-    let (code, log) = house.run(RUN).stop();
+    let (code, log) = house.run(FALLBACK).stop();
     assert_eq!(code, Some(0), "{log}");
     for warned in ["config.running.toml cannot be written", "cannot count the starts", "cannot lock"] {
         assert!(log.contains(warned), "{warned} is not in {log}");

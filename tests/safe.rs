@@ -5,7 +5,7 @@
 #[path = "common/process.rs"]
 mod process;
 
-use process::{House, text, until};
+use process::{House, RUN, said, until};
 
 /// A cold room: the heater is on and the fan, which rests at 30 %, is off.
 const ROOM: &str = r#"
@@ -37,7 +37,7 @@ setpoint = 90.0
 kp = 1.0
 
 [simulation]
-pins = "pins.log"
+pins = "../pins.log"
 "#;
 
 const DRIVEN: [(&str, &str); 2] = [("pin 17", "on"), ("pwm 0", "0%")];
@@ -51,7 +51,7 @@ fn assert_pins(house: &House, expected: &[(&str, &str)]) {
 /// A house whose daemon was killed while it drove its outputs.
 fn killed() -> House {
     let house = House::new(ROOM);
-    let daemon = house.run(&["run", "config.toml"]);
+    let daemon = house.run(RUN);
     driving(&house);
     daemon.kill();
     assert_pins(&house, &DRIVEN);
@@ -60,15 +60,14 @@ fn killed() -> House {
 
 fn driving(house: &House) {
     until("the daemon drives its outputs", || {
-        DRIVEN.iter().all(|(pin, level)| house.pin(pin).is_some_and(|now| now == *level))
+        DRIVEN.iter().all(|(pin, level)| house.pins().get(*pin).is_some_and(|now| now == level))
     });
 }
 
 /// Runs `safe` and gives what it said on both streams.
 fn safe(house: &House, code: i32) -> (String, String) {
-    let output = house.safe();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    let (ended, out, err) = house.ask(&["safe", "config.toml"]);
+    assert_eq!(ended, code, "{out}{err}");
     (out, err)
 }
 
@@ -128,19 +127,19 @@ fn it_works_where_nothing_ran_before_and_writes_nothing_there() {
     assert_pins(&house, &SAFE);
     let mut left: Vec<_> = std::fs::read_dir(house.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["config.toml", "notify", "pins.log"]);
+    assert_eq!(left, ["config.toml"]);
 
-    let pins = house.path("pins.log");
-    house.write("config.toml", &ROOM.replace("pins.log", pins.to_str().unwrap()));
-    let output = house.command(&["safe", "config.toml"]).env("STATE_DIRECTORY", "/nowhere/at/all").output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), SAID.to_owned()), "{output:?}");
+    let pins = house.path("../pins.log");
+    house.write("config.toml", &ROOM.replace("../pins.log", pins.to_str().unwrap()));
+    let said = said(house.command(&["safe", "config.toml"]).env("STATE_DIRECTORY", "/nowhere/at/all"));
+    assert_eq!(said, (0, SAID.to_owned(), String::new()));
 }
 
 #[test]
 fn it_works_after_a_kill_at_any_moment_of_the_start() {
-    for reached in ["", "homeostat.lock", "config.running.toml", "pins.log", "homeostat.db"] {
+    for reached in ["", "homeostat.lock", "config.running.toml", "../pins.log", "homeostat.db"] {
         let house = House::new(ROOM);
-        let daemon = house.begin(&["run", "config.toml"]);
+        let daemon = house.begin(RUN);
         until(reached, || house.path(reached).exists());
         daemon.kill();
         assert_eq!(safe(&house, 0).0, SAID, "killed at {reached}");
@@ -151,12 +150,12 @@ fn it_works_after_a_kill_at_any_moment_of_the_start() {
 #[test]
 fn a_daemon_that_lives_keeps_its_pins_and_its_state_directory() {
     let house = House::new(ROOM);
-    let daemon = house.run(&["run", "config.toml"]);
+    let daemon = house.run(RUN);
     driving(&house);
     let (said, complaint) = safe(&house, 3);
     assert!(said.is_empty() && complaint.ends_with("stop it first: systemctl stop homeostat\n"), "{said}{complaint}");
 
-    assert_eq!(house.refused(&["run", "config.toml"]), (Some(3), complaint));
+    assert_eq!(house.refused(RUN), (Some(3), complaint));
     assert_pins(&house, &DRIVEN);
 
     assert_eq!(daemon.stop().0, Some(0));

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use homeostat::model::{ChannelId, Quantity, Sample};
 use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
 use homeostat::web::{self, Commands, Refused, SOCKET, State};
+use process::{House, RUN, homeostat, said};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -45,73 +48,9 @@ setpoint = 15.0
 kp = 1.0
 "#;
 
-fn homeostat(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_homeostat"));
-    command.current_dir(directory);
-    for name in
-        ["NOTIFY_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "HOMEOSTAT_SOCKET", "WATCHDOG_USEC", "RUST_LOG"]
-    {
-        command.env_remove(name);
-    }
-    command
-}
-
 /// What a command prints, where, and its exit code.
 fn ask(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = homeostat(directory).args(arguments).output().unwrap();
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
-
-/// A daemon in `directory`, once it runs.
-struct Running {
-    process: Child,
-    told: UnixDatagram,
-}
-
-impl Running {
-    fn start(directory: &Path, name: &str) -> Self {
-        std::fs::write(directory.join("config.toml"), CLOSET).unwrap();
-        let notify = directory.join(name);
-        let told = UnixDatagram::bind(&notify).unwrap();
-        told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut command = homeostat(directory);
-        // Two daemons cannot share their state, and this is about what they can share.
-        let state = directory.join(format!("{name}.state"));
-        std::fs::create_dir(&state).unwrap();
-        command.args(["run", "config.toml"]).env("NOTIFY_SOCKET", &notify);
-        command.env("STATE_DIRECTORY", state).env("RUNTIME_DIRECTORY", directory);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let running = Self { process, told };
-        running.hear("READY=1");
-        running
-    }
-
-    fn hear(&self, wanted: &str) {
-        let mut buffer = [0; 512];
-        loop {
-            let length = self.told.recv(&mut buffer).unwrap_or_else(|error| panic!("{wanted} was not told: {error}"));
-            if String::from_utf8_lossy(&buffer[..length]).contains(wanted) {
-                return;
-            }
-        }
-    }
-
-    /// Stops it in order; what it has logged.
-    fn stop(mut self) -> String {
-        let status = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(status.success());
-        let mut log = String::new();
-        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{log}");
-        log
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    said(homeostat(directory).args(arguments))
 }
 
 /// Until the daemon's answer to `path` satisfies `enough`; each request waits for an answer, so this does not spin.
@@ -128,9 +67,9 @@ fn until(directory: &Path, path: &[&str], enough: impl Fn(&str) -> bool) -> Stri
 
 #[test]
 fn a_person_beside_the_daemon_sees_what_it_does_and_why() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
-    let daemon = Running::start(at, "notify");
+    let house = House::new(CLOSET);
+    let at = &house.path("");
+    let daemon = house.run(RUN);
 
     let json = until(at, &["status", "--json"], |text| text.contains("\"by\":\"controllers.cooling\""));
     let status: Value = serde_json::from_str(&json).unwrap();
@@ -151,7 +90,7 @@ fn a_person_beside_the_daemon_sees_what_it_does_and_why() {
 
     let socket = at.join(SOCKET);
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
-    daemon.stop();
+    assert_eq!(daemon.stop().0, Some(0));
     assert!(!socket.exists(), "the socket goes with the daemon");
     let (code, _, error) = ask(at, &["status", "--socket", "homeostat.sock"]);
     assert!(code == 3 && error.contains("tried  homeostat.sock: there is none"), "{error}");
@@ -159,26 +98,30 @@ fn a_person_beside_the_daemon_sees_what_it_does_and_why() {
 
 #[test]
 fn the_socket_of_a_dead_daemon_is_replaced_and_that_of_a_live_one_is_not() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
-    drop(Running::start(at, "killed"));
+    let house = House::new(CLOSET);
+    let at = &house.path("");
+    house.run(RUN).kill();
     assert!(at.join(SOCKET).exists(), "what is killed cleans nothing up");
     let (code, _, error) = ask(at, &["status"]);
     assert!(code == 3 && error.contains("the daemon that listened here has died"), "{error}");
 
-    let first = Running::start(at, "first");
+    let first = house.run(RUN);
     assert_eq!(ask(at, &["status"]).0, 0);
-    let log = Running::start(at, "second").stop();
-    assert!(log.contains("another homeostat listens at"), "{log}");
+    // Two daemons cannot share their state, and this is about what they can share.
+    let neighbour = House::new(CLOSET);
+    let mut second = neighbour.command(RUN);
+    second.env("RUNTIME_DIRECTORY", at);
+    let (code, log) = neighbour.run_as(second).stop();
+    assert!(code == Some(0) && log.contains("another homeostat listens at"), "{log}");
     assert_eq!(ask(at, &["status"]).0, 0, "the first is reached as before");
-    first.stop();
+    assert_eq!(first.stop().0, Some(0));
 }
 
 #[test]
 fn nothing_that_a_client_sends_does_harm() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
-    let daemon = Running::start(at, "notify");
+    let house = House::new(CLOSET);
+    let at = &house.path("");
+    let daemon = house.run(RUN);
     let connect = || {
         let stream = UnixStream::connect(at.join(SOCKET)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -224,8 +167,8 @@ fn nothing_that_a_client_sends_does_harm() {
     let (code, _, error) = ask(at, &["status"]);
     assert_eq!(code, 0, "{error}");
     drop(half);
-    let log = daemon.stop();
-    assert!(!log.contains("panic"), "{log}");
+    let (code, log) = daemon.stop();
+    assert!(code == Some(0) && !log.contains("panic"), "{log}");
 }
 
 /// Reloads what begins with "right".
@@ -354,11 +297,9 @@ fn a_reload_says_what_changed_or_what_is_wrong() {
 fn a_command_finds_its_daemon_by_the_environment_too() {
     served("right", |at, _, _| {
         let elsewhere = tempfile::tempdir().unwrap();
-        let run = |name: &str, value: &Path| {
-            homeostat(elsewhere.path()).arg("alarms").env(name, value).output().unwrap().status
-        };
-        assert!(run("HOMEOSTAT_SOCKET", &at.join(SOCKET)).success());
-        assert!(run("RUNTIME_DIRECTORY", at).success());
-        assert_eq!(run("HOMEOSTAT_SOCKET", Path::new("/nowhere")).code(), Some(3));
+        let run = |name: &str, value: &Path| said(homeostat(elsewhere.path()).arg("alarms").env(name, value)).0;
+        assert_eq!(run("HOMEOSTAT_SOCKET", &at.join(SOCKET)), 0);
+        assert_eq!(run("RUNTIME_DIRECTORY", at), 0);
+        assert_eq!(run("HOMEOSTAT_SOCKET", Path::new("/nowhere")), 3);
     });
 }

@@ -20,6 +20,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use self::client::{Client, Trouble};
@@ -98,6 +99,7 @@ enum Command {
     /// Tell why an output is as it is: reading, controller, demand, limit, pin, and what was before
     Why {
         /// Its name; without one, all of them
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         output: Option<String>,
         #[command(flatten)]
         at: At,
@@ -108,9 +110,10 @@ enum Command {
         at: At,
     },
     /// Acknowledge alarms: you know, and what was stopped over a latched one may begin again
+    #[command(override_usage = "homeostat ack [OPTIONS] <NAMES>...\n       homeostat ack [OPTIONS] --all")]
     Ack {
         /// Their names, as `homeostat alarms` lists them
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present = "all", value_parser = NonEmptyStringValueParser::new())]
         names: Vec<String>,
         /// All that stand
         #[arg(long, conflicts_with = "names")]

@@ -146,7 +146,7 @@ async fn reload(daemon: &mut Daemon, attempt: &mut Arc<Attempt>, systemd: &Notif
             Ok(told)
         }
         Err(text) => {
-            tracing::error!("not reloaded, nothing was changed: {text}");
+            tracing::error!("not reloaded, all goes on as before: {text}");
             Err(Refused { text })
         }
     }

@@ -155,7 +155,8 @@ pub struct Root {
     jitter: fastrand::Rng,
     stopping: bool,
     failed: Option<String>,
-    pinged: Monotonic,
+    /// When the critical children were last asked; never yet at the start, so that the first round does.
+    pinged: Option<Monotonic>,
     verified: Monotonic,
     /// The outputs that the bank had in the last round.
     pins: Vec<OutputId>,
@@ -208,7 +209,7 @@ impl Root {
             jitter: fastrand::Rng::with_seed(seed),
             stopping: false,
             failed: None,
-            pinged: clock.now(),
+            pinged: None,
             verified: clock.now(),
             pins: Vec::new(),
             dropped: 0,
@@ -297,8 +298,8 @@ impl Root {
         if dropped > std::mem::replace(&mut self.dropped, dropped) {
             tracing::warn!("{dropped} messages were dropped since the start, because somebody's queue was full");
         }
-        if now.since(self.pinged) >= PING {
-            self.pinged = now;
+        if self.pinged.is_none_or(|at| now.since(at) >= PING) {
+            self.pinged = Some(now);
             self.ask_for_life(now);
         }
         self.look_after_pins(now, ctx);

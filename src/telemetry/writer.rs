@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,8 +12,11 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Far more lines than a person reads while a terminal is held up.
 const QUEUE: usize = 1024;
 
-/// How long the last lines may take at the end.
+/// How long the last lines may take at the end, once there was room in the queue to ask for them …
 const FLUSH: Duration = Duration::from_millis(300);
+
+/// … and how often, and how long each time, it is waited for that room.
+const ROOM: (u32, Duration) = (30, Duration::from_millis(10));
 
 enum Entry {
     Line(Vec<u8>),
@@ -38,12 +41,22 @@ impl LogWriter {
         Ok(Self { queue, lost })
     }
 
-    /// Waits until what was logged is written, but not for ever.
+    /// Waits until what was logged is written, but not for ever: if it takes longer, the terminal is held up and the lines are lost
+    /// with the process.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.queue.try_send(Entry::Flush(done)).is_ok() {
-            // If it takes longer, the terminal is held up and the lines are lost with the process.
-            let _ = wait.recv_timeout(FLUSH);
+        let mut entry = Entry::Flush(done);
+        for _ in 0..ROOM.0 {
+            entry = match self.queue.try_send(entry) {
+                Ok(()) => {
+                    let _ = wait.recv_timeout(FLUSH);
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(entry)) => entry,
+            };
+            // Nobody can answer yet: this only lets time pass.
+            let _ = wait.recv_timeout(ROOM.1);
         }
     }
 }
@@ -120,11 +133,30 @@ mod tests {
             let (state, changed) = &*self.0;
             let mut state = changed.wait_while(state.lock().unwrap(), |state| !state.released).unwrap();
             state.shown.extend_from_slice(part);
+            changed.notify_all();
             Ok(part.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    impl Terminal {
+        fn release(&self) {
+            self.0.0.lock().unwrap().released = true;
+            self.0.1.notify_all();
+        }
+
+        /// Waits until this is shown, and gives all that is. The bound is for a test that fails.
+        fn shows(&self, part: &str) -> String {
+            let (state, changed) = &*self.0;
+            let text = |state: &State| String::from_utf8_lossy(&state.shown).into_owned();
+            let long = Duration::from_secs(20);
+            let waited = changed.wait_timeout_while(state.lock().unwrap(), long, |state| !text(state).contains(part));
+            let (state, timeout) = waited.unwrap();
+            assert!(!timeout.timed_out(), "{part:?} is not shown");
+            text(&state)
         }
     }
 
@@ -135,13 +167,10 @@ mod tests {
         for number in 0..QUEUE + 100 {
             writeln!(writer.make_writer(), "line {number}").unwrap();
         }
-        terminal.0.0.lock().unwrap().released = true;
-        terminal.0.1.notify_all();
-        while writer.queue.try_send(Entry::Line(b"end\n".to_vec())).is_err() {
-            std::thread::yield_now();
-        }
-        writer.flush();
-        let text = String::from_utf8(terminal.0.0.lock().unwrap().shown.clone()).unwrap();
-        assert!(text.starts_with("line 0\n") && text.contains("lines of the log were lost") && text.contains("end\n"));
+        terminal.release();
+        // There is room in the queue once the loss is told.
+        assert!(terminal.shows("lines of the log were lost").starts_with("line 0\n"));
+        writeln!(writer.make_writer(), "end").unwrap();
+        terminal.shows("\nend\n");
     }
 }

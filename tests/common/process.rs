@@ -3,150 +3,152 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+#[path = "process/daemon.rs"]
+mod daemon;
+#[path = "process/database.rs"]
+mod database;
+#[path = "process/disk.rs"]
+mod disk;
+#[path = "process/pins.rs"]
+mod pins;
 
-/// A directory that is both the working and the state directory, with a `config.toml` in it.
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use daemon::Daemon;
+use disk::Disk;
+
+/// What the unit calls, without the flags.
+pub const RUN: &[&str] = &["run", "config.toml"];
+
+/// A directory that is both the working and the state directory, with a `config.toml` in it. What the tests keep for themselves
+/// (logs, systemd's sockets, the pins of a `pins = "../pins.log"`) is one above.
 pub struct House {
     directory: tempfile::TempDir,
-    told: UnixDatagram,
-}
-
-/// A daemon; killed at the end of the test, if not before.
-pub struct Daemon(pub Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Daemon {
-    /// The end that nothing can be done about.
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Waits until the log says this. It has a thread of its own, which a kill may come before.
-    pub fn says(&mut self, part: &str) {
-        let log = BufReader::new(self.0.stderr.take().unwrap());
-        let (tell, told) = channel();
-        std::thread::spawn(move || log.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
-        while !told
-            .recv_timeout(Duration::from_secs(10))
-            .unwrap_or_else(|_| panic!("{part} is not in the log"))
-            .contains(part)
-        {}
-    }
-
-    /// The orderly end. Gives the exit code and the log.
-    pub fn stop(mut self) -> (Option<i32>, String) {
-        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
-        let mut log = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.0.wait().unwrap().code(), log)
-    }
+    disk: Option<Disk>,
+    begun: Cell<u32>,
 }
 
 impl House {
     pub fn new(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let told = UnixDatagram::bind(directory.path().join("notify")).unwrap();
-        told.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let house = Self { directory, told };
+        std::fs::create_dir(directory.path().join("state")).unwrap();
+        let house = Self { directory, disk: None, begun: Cell::new(0) };
         house.write("config.toml", config);
         house
     }
 
+    /// The directory as the daemon names it.
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// A file of the state directory, where this process finds it.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        match &self.disk {
+            Some(disk) => disk.seen_from_outside(&self.state()),
+            None => self.state(),
+        }
+        .join(name)
     }
 
     pub fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
+    /// Empty if there is none.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// `homeostat …` as the unit would call it.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_homeostat"));
-        command.args(arguments).current_dir(self.directory.path()).env("STATE_DIRECTORY", self.directory.path());
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "RUST_LOG", "JOURNAL_STREAM"] {
-            command.env_remove(name);
-        }
+        let mut command = match &self.disk {
+            Some(disk) => clean(disk.enter(&self.state(), env!("CARGO_BIN_EXE_homeostat")), &self.state()),
+            None => homeostat(&self.state()),
+        };
+        command.args(arguments).env("STATE_DIRECTORY", self.state());
         command
+    }
+
+    /// Runs a command to its end: its exit code, and what it said on both streams.
+    pub fn ask(&self, arguments: &[&str]) -> (i32, String, String) {
+        said(&mut self.command(arguments))
     }
 
     /// Begins a daemon and does not wait for it.
     pub fn begin(&self, arguments: &[&str]) -> Daemon {
-        let mut command = self.command(arguments);
-        command.env("NOTIFY_SOCKET", self.path("notify")).stdout(Stdio::null()).stderr(Stdio::piped());
-        Daemon(command.spawn().unwrap())
+        self.begin_as(self.command(arguments))
     }
 
     /// Begins a daemon and waits until systemd would know that it runs.
     pub fn run(&self, arguments: &[&str]) -> Daemon {
-        let daemon = self.begin(arguments);
-        let mut buffer = [0; 512];
-        loop {
-            let length = self.told.recv(&mut buffer).expect("the daemon does not start");
-            if buffer[..length].starts_with(b"READY=1") {
-                return daemon;
-            }
-        }
+        self.run_as(self.command(arguments))
+    }
+
+    /// The same, with what the test has changed of the command.
+    pub fn run_as(&self, command: Command) -> Daemon {
+        let daemon = self.begin_as(command);
+        daemon.hears("READY=1");
+        daemon
+    }
+
+    fn begin_as(&self, command: Command) -> Daemon {
+        self.begun.set(self.begun.get() + 1);
+        Daemon::begin(command, self.directory.path(), self.begun.get())
     }
 
     /// Begins a daemon that is to end by itself. Gives the exit code and the log.
     pub fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut daemon = self.begin(arguments);
-        until("the daemon ends by itself", || daemon.0.try_wait().unwrap().is_some());
-        let mut log = String::new();
-        daemon.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (daemon.0.wait().unwrap().code(), log)
+        self.begin(arguments).ends()
     }
+}
 
-    pub fn safe(&self) -> Output {
-        self.command(&["safe", "config.toml"]).output().unwrap()
-    }
+/// The program in a directory, with nothing of this process's environment that it would heed.
+pub fn homeostat(directory: &Path) -> Command {
+    clean(Command::new(env!("CARGO_BIN_EXE_homeostat")), directory)
+}
 
-    /// What each pin is at, by the last line of `pins.log` that tells.
-    pub fn pins(&self) -> BTreeMap<String, String> {
-        let log = self.read("pins.log");
-        let line = |line: &str| {
-            let words: Vec<&str> = line.split(' ').collect();
-            let [_, kind, number, level] = words[..] else { panic!("not a line of pins.log: {line}") };
-            (format!("{kind} {number}"), level.to_owned())
-        };
-        log.lines().map(line).collect()
+fn clean(mut command: Command, directory: &Path) -> Command {
+    command.current_dir(directory);
+    for directory in ["STATE_DIRECTORY", "RUNTIME_DIRECTORY", "HOMEOSTAT_SOCKET"] {
+        command.env_remove(directory);
     }
+    for of_systemd in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "RUST_LOG", "JOURNAL_STREAM"] {
+        command.env_remove(of_systemd);
+    }
+    command
+}
 
-    pub fn pin(&self, name: &str) -> Option<String> {
-        self.pins().remove(name)
-    }
+/// Runs a command to its end: its exit code, and what it said on both streams.
+pub fn said(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 /// Looks until it is so: a file has no other way to tell. Bounded.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let (_silent, tick) = channel::<()>();
     for _ in 0..4_000 {
         if so() {
             return;
         }
-        assert_eq!(tick.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
+        live_for(Duration::from_millis(5));
     }
     panic!("{what}: not within 20 s");
 }
 
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// Lets real processes live for a while in real time.
+pub fn live_for(time: Duration) {
+    let (_silent, tick) = channel::<()>();
+    assert_eq!(tick.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+}
+
+/// Milliseconds since 1970, as in `pins.log`.
+pub fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "a real process lives in real time")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
