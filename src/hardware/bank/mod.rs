@@ -16,6 +16,7 @@ mod tests;
 mod trouble;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -91,9 +92,12 @@ pub enum WriteError {
         /// How.
         how: Interlock,
     },
-    /// The output was removed from the bank.
+    /// The output was removed from the bank, or is about to be. No later write will do.
     #[error("the output was removed")]
     Removed,
+    /// The bank is sealed: nothing but safe levels until the end.
+    #[error("the daemon is stopping, so nothing but its safe level is written")]
+    Sealed,
 }
 
 /// Takes the hardware of one output, at the given level from the first moment on.
@@ -135,25 +139,48 @@ impl Bank {
         locked(&self.table).add(make)
     }
 
-    /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane.
+    /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane. One whose hardware was
+    /// never taken is dropped at once.
     ///
     /// # Errors
-    /// It could not be made safe. Then it stays, is wanted at nothing but its safe level, and is written again with every round;
-    /// call this again later.
+    /// It could not be made safe. Then it is [leaving](Self::leaving): wanted at nothing but its safe level, written again with
+    /// every round, and gone with the first one after it is safe.
     pub async fn remove(&self, output: &OutputId) -> Result<(), WriteError> {
-        let left = locked(&self.table).leave(output);
-        let Some((slot, first)) = left else { return Ok(()) };
+        let (keys, first) = locked(&self.table).leave(output);
         for dependent in first {
             // One that does not obey has an alarm of its own.
             let _ = settle(&self.table, &dependent).await;
             dependent.moved.notify_one();
         }
-        drive(&self.table, slot.key, slot.safe).await?;
-        let removed = locked(&self.table).remove(slot.key);
-        if let Some(slot) = removed {
+        self.drop_gone();
+        let mut result = Ok(());
+        for key in keys {
+            let safe = locked(&self.table).entries.get(&key).map(|entry| entry.slot.safe);
+            let Some(safe) = safe else { continue };
+            match drive(&self.table, key, safe).await {
+                // A round was here first.
+                Ok(()) | Err(WriteError::Removed) => {}
+                Err(error) => result = Err(error),
+            }
+        }
+        self.drop_gone();
+        result
+    }
+
+    /// Who was removed and is not safe yet.
+    pub fn leaving(&self) -> Vec<OutputId> {
+        let table = locked(&self.table);
+        let leaving: BTreeSet<_> =
+            table.entries.values().filter(|entry| entry.leaving).map(|entry| &entry.slot.id).collect();
+        leaving.into_iter().cloned().collect()
+    }
+
+    /// Gives back the hardware of those that are leaving and safe.
+    fn drop_gone(&self) {
+        let gone = locked(&self.table).gone();
+        for slot in gone {
             slot.lane.clone().discard(&slot.who.clone(), Retired(slot));
         }
-        Ok(())
     }
 
     /// From now on these are the interlocks of `output`, which need not be there yet. Whoever is on against them falls with the
@@ -170,7 +197,7 @@ impl Bank {
     }
 
     /// One round: makes every output safe whose level nobody holds any more or against which an interlock stands, and gives
-    /// those; writes again what was not confirmed.
+    /// those; writes again what was not confirmed; lets those go that were removed and are safe by now.
     pub async fn release(&self, now: Monotonic) -> Vec<Released> {
         let due = locked(&self.table).due(now);
         let work = due.into_iter().map(|Due { key, level, falls }| async move {
@@ -180,7 +207,9 @@ impl Bank {
             slot.moved.notify_one();
             Some(Released { who: slot.who.clone(), why, result })
         });
-        join_all(work).await.into_iter().flatten().collect()
+        let released = join_all(work).await.into_iter().flatten().collect();
+        self.drop_gone();
+        released
     }
 
     /// Reads every pin that can be read, and sets back what somebody else has moved.
@@ -194,10 +223,12 @@ impl Bank {
         join_all(due.into_iter().filter(|due| due.falls.is_none()).map(again)).await;
     }
 
-    /// What a person has to be told of each output's pin; `None` while all is well.
+    /// What a person has to be told of each output's pin; `None` while all is well. Each output is there once, also while an
+    /// earlier one of its name is leaving.
     pub fn troubles(&self) -> Vec<(OutputId, Option<String>)> {
-        let slots = self.slots();
-        slots.iter().map(|slot| (slot.id.clone(), slot.trouble())).collect()
+        let table = locked(&self.table);
+        let ids: BTreeSet<_> = table.entries.values().map(|entry| &entry.slot.id).collect();
+        ids.into_iter().map(|id| (id.clone(), table.trouble(id))).collect()
     }
 
     /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives

@@ -47,9 +47,9 @@ impl Slot {
         self.look(|table| table.blocked(self.key, false))
     }
 
-    /// What a person has to be told of this pin.
+    /// What a person has to be told of this output's pin, or of one that an earlier output of its name has left behind.
     pub fn trouble(&self) -> Option<String> {
-        self.look(|table| table.entries.get(&self.key)?.trouble.told(&self.who, self.safe))
+        self.look(|table| table.trouble(&self.id))
     }
 
     /// Waits until somebody else than the one who writes here has moved it: another output's interlock, or nobody's hold.
@@ -72,18 +72,27 @@ impl Slot {
     ///
     /// # Errors
     /// [`WriteError::Interlocked`] for a level that is on while another output stands in its way: then nothing has moved,
-    /// or it has fallen to its safe level.
+    /// or it has fallen to its safe level. [`WriteError::Sealed`] and [`WriteError::Removed`] for a level that will never be there:
+    /// the safe one was written in its place.
     pub async fn write(&self, level: Level, until: Monotonic) -> Result<(), WriteError> {
         let table = self.table.upgrade().ok_or(WriteError::Removed)?;
-        let held = {
+        let (held, level, refused) = {
             let mut table = locked(&table);
             let sealed = table.sealed;
             let entry = table.entries.get_mut(&self.key).ok_or(WriteError::Removed)?;
             entry.until = until;
-            let level = if sealed || entry.leaving { self.safe } else { level };
-            entry.pin.is_at(level) && entry.wanted == level
+            let refused = match level == self.safe {
+                false if entry.leaving => Some(WriteError::Removed),
+                false if sealed => Some(WriteError::Sealed),
+                _ => None,
+            };
+            let level = if refused.is_some() { self.safe } else { level };
+            (entry.pin.is_at(level) && entry.wanted == level, level, refused)
         };
-        if held { Ok(()) } else { drive(&table, self.key, level).await }
+        if !held {
+            drive(&table, self.key, level).await?;
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// Lets the level that is on the pin stay there until `until`.

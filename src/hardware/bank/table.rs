@@ -147,15 +147,27 @@ impl Table {
         self.interlocks.insert(output.clone(), Interlocks { only_while, never_with });
     }
 
-    /// Takes out what is known to be safe.
-    pub fn remove(&mut self, key: Key) -> Option<Arc<Slot>> {
-        let entry = self.entries.get(&key).filter(|entry| entry.pin.is_at(entry.slot.safe))?;
-        let slot = entry.slot.clone();
-        self.entries.remove(&key);
-        if self.named(&slot.id).next().is_none() {
-            self.interlocks.remove(&slot.id);
+    /// Takes out what is leaving and known to be safe, or was never taken.
+    pub fn gone(&mut self) -> Vec<Arc<Slot>> {
+        let mut gone = Vec::new();
+        self.entries.retain(|_, entry| {
+            let goes = entry.leaving && (!entry.taken || entry.pin.is_at(entry.slot.safe));
+            if goes {
+                gone.push(entry.slot.clone());
+            }
+            !goes
+        });
+        for slot in &gone {
+            if self.named(&slot.id).next().is_none() {
+                self.interlocks.remove(&slot.id);
+            }
         }
-        Some(slot)
+        gone
+    }
+
+    /// What a person has to be told of any pin of this name; `None` while all is well.
+    pub fn trouble(&self, output: &OutputId) -> Option<String> {
+        self.named(output).find_map(|entry| entry.trouble.told(&entry.slot.who, entry.slot.safe))
     }
 
     /// What stands in the way of a level that is on. A safe level needs no other output to be on.
@@ -186,15 +198,20 @@ impl Table {
         Ok(self.mark(&order))
     }
 
-    /// From now on the output is only wanted at its safe level, and whoever needs it before it. Gives whom to write first.
-    pub fn leave(&mut self, output: &OutputId) -> Option<(Arc<Slot>, Vec<Arc<Slot>>)> {
-        let entry = self.entries.values_mut().find(|entry| entry.slot.id == *output)?;
-        entry.leaving = true;
-        let slot = entry.slot.clone();
-        let mut order = Vec::new();
-        self.plan(slot.key, Level::OFF, &mut order, &mut BTreeSet::new());
-        order.pop();
-        Some((slot, self.mark(&order)))
+    /// From now on all that have this name are only wanted at their safe levels, and whoever needs them before them. Gives their
+    /// keys, and whom to write first.
+    pub fn leave(&mut self, output: &OutputId) -> (Vec<Key>, Vec<Arc<Slot>>) {
+        let mut keys = Vec::new();
+        for (key, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.slot.id == *output) {
+            entry.leaving = true;
+            keys.push(*key);
+        }
+        let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+        for key in &keys {
+            self.plan(*key, Level::OFF, &mut order, &mut seen);
+        }
+        order.retain(|(key, _)| !keys.contains(key));
+        (keys, self.mark(&order))
     }
 
     /// In the lane, at the moment of writing: what is to be written now.
@@ -206,7 +223,7 @@ impl Table {
             return Ok(None);
         }
         let Some((by, how)) = self.blocked(key, wanted == safe).filter(|_| wanted.is_on()) else {
-            return Ok(Some(Turn { level: wanted, refused: None }));
+            return Ok(Some(self.begun(key, wanted, None)));
         };
         let refused = WriteError::Interlocked { by, how };
         let level = self.rest(key);
@@ -214,16 +231,27 @@ impl Table {
             self.refused_safe(key, &refused);
         }
         self.mark(&[(key, level)]);
-        if pin.is_at(level) { Err(refused) } else { Ok(Some(Turn { level, refused: Some(refused) })) }
+        if pin.is_at(level) { Err(refused) } else { Ok(Some(self.begun(key, level, Some(refused)))) }
+    }
+
+    /// From the moment at which an off is on its way, nobody may be on because of this pin.
+    fn begun(&mut self, key: Key, level: Level, refused: Option<WriteError>) -> Turn {
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !level.is_on() && entry.pin != Pin::Unknown) {
+            entry.pin = Pin::Leaving(level);
+        }
+        Turn { level, refused }
     }
 
     pub fn written(&mut self, key: Key, level: Level, confirmation: Confirmation, refused: bool) {
-        // Somebody may have wanted something else meanwhile; then the next job is theirs.
-        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.wanted == level) {
-            entry.pin = Pin::At(level, confirmation);
-            if !refused {
-                entry.trouble.obeys();
-            }
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.wanted != level {
+            // Somebody has wanted something else meanwhile; then the next job is theirs, and this is what it leaves.
+            entry.pin = Pin::Leaving(level);
+            return;
+        }
+        entry.pin = Pin::At(level, confirmation);
+        if !refused {
+            entry.trouble.obeys();
         }
     }
 

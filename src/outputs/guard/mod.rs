@@ -115,6 +115,8 @@ pub struct Guard {
     stopped: bool,
     /// Whether the last write failed, so that the line may be anywhere.
     unsure: bool,
+    /// The line was to go on or off at `since`, and nobody has seen yet that it did.
+    unseen: bool,
     /// Whether it was a demand that had the line on until it was turned off.
     was_driven: bool,
     now: Monotonic,
@@ -137,9 +139,12 @@ impl Guard {
         }
         let switch = limits.resolution == Resolution::Switch;
         let pulses = limits.cycle.filter(|cycle| switch && !cycle.is_zero()).map(|cycle| Pulses::new(cycle, &limits));
+        let known = memory.is_some();
         let memory = memory.cloned().unwrap_or_default();
         let usage = Usage::new(&limits, &memory, aged, now);
         let off_before = memory.off_for().map_or(Duration::ZERO, |off_for| off_for.saturating_add(aged));
+        // Whoever was killed may have left the line on, and it stays so until it is seen off.
+        let unseen = memory.off_for().is_none();
         Self {
             line: limits.initial(),
             demands: Demands::default(),
@@ -152,7 +157,8 @@ impl Guard {
             resting: false,
             stopped: false,
             unsure: false,
-            was_driven: false,
+            unseen,
+            was_driven: known && unseen && !limits.initial().is_on(),
             now,
             limits,
         }
@@ -164,7 +170,8 @@ impl Guard {
         let now = guard.pass(now);
         guard.usage.forget(now);
         let off_for = now.since(guard.since).saturating_add(guard.off_before);
-        guard.usage.memory((!guard.line.is_on()).then_some(off_for), now)
+        let surely_off = !guard.line.is_on() && !guard.unsure && !guard.unseen;
+        guard.usage.memory(surely_off.then_some(off_for), now)
     }
 
     /// The [`Record`] of this version was written. Also to be called when it cannot be: then control goes on, and only a crash
@@ -204,11 +211,12 @@ impl Guard {
         self.demands = Demands::default();
     }
 
-    /// The line was found at `line`: somebody else moved it, such as the bank when nobody held it. On and off times count
-    /// from here.
+    /// The line was found at `line`: where the last decision wrote it, or where somebody else moved it, such as the bank when
+    /// nobody held it. On and off times count from when that was first seen.
     pub fn observed(&mut self, line: Level, now: Monotonic) {
-        let now = self.pass(now);
-        if std::mem::take(&mut self.unsure) || line.is_on() != self.line.is_on() {
+        let now = self.seen_late(now);
+        let late = std::mem::take(&mut self.unsure) | std::mem::take(&mut self.unseen);
+        if late || line.is_on() != self.line.is_on() {
             self.turned(now);
             self.driven_since = self.driven_since.filter(|_| line.is_on() && self.line.is_on());
         }
@@ -219,11 +227,8 @@ impl Guard {
     /// again: a compressor whose off was written late rests from then, and what could not be turned off is not turned on. Until
     /// then it may be on, and counts as on.
     pub fn unsure(&mut self, now: Monotonic) {
-        let turned = self.since;
-        let now = self.pass(now);
-        if !std::mem::replace(&mut self.unsure, true) && self.was_driven {
-            self.usage.drive(turned, now);
-        }
+        let now = self.seen_late(now);
+        (self.unsure, self.unseen) = (true, false);
         self.turned(now);
     }
 
@@ -300,7 +305,9 @@ impl Guard {
         let lease_ends = winner.map(|winner| winner.until);
         if write.is_on() != on {
             self.turned(now);
-            self.was_driven = !write.is_on() && self.driven_since.is_some();
+            self.unseen = true;
+            // Also if it was found on where it had been turned off.
+            self.was_driven = !write.is_on() && (self.was_driven || self.driven_since.is_some());
         }
         self.line = write;
         self.resting &= !write.is_on();
@@ -325,6 +332,16 @@ impl Guard {
         }
         if self.driven_since.is_some() || (self.unsure && self.was_driven) {
             self.usage.drive(before, now);
+        }
+        now
+    }
+
+    /// The same; and an off that nobody has seen until now was none until now.
+    fn seen_late(&mut self, now: Monotonic) -> Monotonic {
+        let turned = self.since;
+        let now = self.pass(now);
+        if self.unseen && !self.unsure && self.was_driven {
+            self.usage.drive(turned, now);
         }
         now
     }

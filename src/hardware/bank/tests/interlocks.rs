@@ -184,7 +184,7 @@ async fn everything_is_sealed_in_the_same_order() {
     assert_eq!(house.pins.log(), ["mister off", "heater off", "fan off", "close off", "drain off", "pump on"]);
     assert_eq!(house.pins.0.lock().unwrap().never, None);
     for name in NAMES {
-        house.put(name, true).await.unwrap();
+        assert_eq!(house.put(name, true).await.is_ok(), name == "pump", "{name} after the seal");
         assert_eq!(house.pins.on(name), name == "pump", "{name} after the seal");
     }
 }

@@ -153,7 +153,7 @@ async fn an_output_is_removed_once_it_is_safe_and_comes_back_as_another() {
     slot.write(Level::ON, secs(9)).await.unwrap();
     recorder.fail_next("error");
     bank.remove(&heater).await.unwrap_err();
-    slot.write(Level::ON, secs(9)).await.unwrap();
+    assert_eq!(slot.write(Level::ON, secs(9)).await, Err(WriteError::Removed));
     assert_eq!(
         recorder.log(),
         ["open on", "write on", "write off"],
@@ -167,6 +167,80 @@ async fn an_output_is_removed_once_it_is_safe_and_comes_back_as_another() {
     let again = bank.add(&heater, lane, Level::OFF, recorder.opener());
     again.write(Level::ON, secs(9)).await.unwrap();
     assert_eq!((again.level(), slot.level()), (Some(Level::ON), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_made_safe_stands_beside_its_follower_until_it_is_and_both_can_be_removed() {
+    let (bank, old, stuck, clock) = bank();
+    let heater = OutputId::new("heater").unwrap();
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    old.write(Level::ON, secs(9)).await.unwrap();
+    stuck.fail_next("error");
+    bank.remove(&heater).await.unwrap_err();
+    assert_eq!(bank.leaving(), [heater.clone()]);
+
+    let recorder = Recorder::default();
+    let new = bank.add(&heater, lane.clone(), Level::OFF, recorder.opener());
+    new.open().await.unwrap();
+    let told = bank.troubles();
+    assert!(
+        told.len() == 1 && told[0].1.as_ref().is_some_and(|told| told.contains("cannot be confirmed off")),
+        "{told:?}"
+    );
+    assert_eq!(new.trouble(), told[0].1, "the new one's actor does not clear the alarm");
+
+    stuck.fail_next("error");
+    bank.release(secs(1)).await;
+    assert_eq!((bank.leaving().len(), new.level()), (1, Some(Level::OFF)));
+    new.write(Level::ON, secs(9)).await.unwrap();
+    bank.release(secs(2)).await;
+    assert_eq!((bank.leaving(), bank.troubles()), (vec![], vec![(heater.clone(), None)]));
+    assert!(locked(&old.line).is_none(), "the hardware is given back");
+    assert_eq!(new.level(), Some(Level::ON));
+
+    recorder.fail_next("error");
+    bank.remove(&heater).await.unwrap_err();
+    let last = bank.add(&heater, lane, Level::OFF, Recorder::default().opener());
+    last.open().await.unwrap();
+    bank.remove(&heater).await.unwrap();
+    assert!(bank.troubles().is_empty() && bank.leaving().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_hardware_was_never_taken_leaves_nothing_behind() {
+    let (bank, _, _, clock) = bank();
+    let (heater, fan) = (OutputId::new("heater").unwrap(), OutputId::new("fan").unwrap());
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let broken: OpenLine = Box::new(|_| Err(HardwareError::Io { what: "pin".into(), reason: "in use".into() }));
+    let slot = bank.add(&fan, lane, Level::OFF, broken);
+    bank.set_interlocks(&heater, &[], &[fan.clone()]);
+    slot.open().await.unwrap_err();
+    assert!(bank.troubles().iter().any(|(output, told)| *output == fan && told.is_some()));
+    bank.remove(&fan).await.unwrap();
+    assert_eq!((bank.leaving(), bank.troubles()), (vec![], vec![(heater.clone(), None)]));
+    let heater = bank.slots().pop().unwrap();
+    heater.write(Level::ON, secs(9)).await.expect("nobody stands in its way");
+}
+
+/// The fan's off is on its way to the pin; meanwhile on is wanted again.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_on_because_of_a_pin_whose_off_is_under_way_or_done() {
+    let (bank, heater, _, clock) = bank();
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let fan = bank.add(&OutputId::new("fan").unwrap(), lane, Level::OFF, Recorder::default().opener());
+    bank.set_interlocks(&heater.id, &[fan.id.clone()], &[]);
+    fan.write(Level::ON, secs(9)).await.unwrap();
+    assert_eq!(heater.blocked(), None);
+
+    let want = |level| drop(locked(&bank.table).want(fan.key, level).unwrap());
+    want(Level::OFF);
+    assert!(locked(&bank.table).turn(fan.key).unwrap().is_some_and(|turn| !turn.level.is_on()));
+    want(Level::ON);
+    assert!(heater.blocked().is_some(), "the off is under way");
+    locked(&bank.table).written(fan.key, Level::OFF, Confirmation::Accepted, false);
+    assert!(heater.blocked().is_some(), "the off is on the pin");
+    fan.write(Level::ON, secs(9)).await.unwrap();
+    assert_eq!(heater.blocked(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,6 +280,7 @@ async fn a_sealed_bank_turns_nothing_on() {
     let (bank, slot, recorder, _) = bank();
     slot.write(Level::ON, secs(9)).await.unwrap();
     assert!(bank.seal().await.is_empty());
-    slot.write(Level::ON, secs(99)).await.unwrap();
+    assert_eq!(slot.write(Level::ON, secs(99)).await, Err(WriteError::Sealed));
+    slot.write(Level::OFF, secs(99)).await.unwrap();
     assert_eq!(recorder.log(), ["open on", "write on", "write off"]);
 }

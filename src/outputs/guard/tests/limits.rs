@@ -68,6 +68,62 @@ fn what_was_on_until_the_bank_turned_it_off_counts() {
 }
 
 #[test]
+fn what_is_not_seen_off_counts_as_on_from_the_decision_and_what_was_seen_off_does_not() {
+    let limits = Limits { min_off: secs(5), ..budget(30, 3600) };
+    let used = |seen: &[(u64, Option<Level>)]| {
+        let mut guard = Guard::new(limits.clone(), at(0));
+        guard.observed(Level::OFF, at(0));
+        act(&mut guard, &Ask("a", Controller, 1.0, 15));
+        assert!(stepped(&mut guard, 5, None).write.is_on());
+        guard.observed(Level::ON, at(5));
+        assert!(!stepped(&mut guard, 15, None).write.is_on());
+        for (second, found) in seen {
+            match found {
+                Some(found) => guard.observed(*found, at(*second)),
+                None => guard.unsure(at(*second)),
+            }
+            assert!(!stepped(&mut guard, *second, None).write.is_on());
+        }
+        let (last, _) = seen[seen.len() - 1];
+        act(&mut guard, &always());
+        let begins = (last..99).find(|second| stepped(&mut guard, *second, None).write.is_on()).unwrap();
+        let lasts = (begins..99).take_while(|second| stepped(&mut guard, *second, None).write.is_on()).count();
+        (begins - last, 20 - lasts)
+    };
+    let off = Some(Level::OFF);
+    assert_eq!(used(&[(15, off)]), (5, 0));
+    assert_eq!(used(&[(18, off)]), (5, 3), "the write took 3 s");
+    assert_eq!(used(&[(17, None), (18, None), (19, off)]), (5, 4), "it failed, and was seen to at 17");
+    assert_eq!(used(&[(17, Some(Level::ON)), (18, None), (19, off)]), (5, 4), "it was found on");
+    assert_eq!(used(&[(15, off), (35, None), (36, off)]), (5, 1), "it was off for 20 s, then nobody knew");
+}
+
+#[test]
+fn what_a_crash_may_have_left_on_is_on_until_it_is_seen_off() {
+    let limits = Limits { min_off: secs(5), ..budget(30, 3600) };
+    let crashed = Guard::new(limits.clone(), at(0)).memory(at(1)).after_a_crash();
+    let restored = || Guard::restored(limits.clone(), Some(&crashed), Duration::ZERO, at(0));
+    for unsure in [false, true] {
+        let mut guard = restored();
+        act(&mut guard, &always());
+        if unsure {
+            guard.unsure(at(2));
+            assert!(!stepped(&mut guard, 6, None).write.is_on());
+        }
+        guard.observed(Level::OFF, at(8));
+        let begins = (8..99).find(|second| stepped(&mut guard, *second, None).write.is_on());
+        let lasts = (13..99).take_while(|second| stepped(&mut guard, *second, None).write.is_on()).count();
+        assert_eq!((begins, lasts), (Some(13), 22), "unsure: {unsure}");
+    }
+    // One that stops before anybody has seen it off knows nothing for the next life.
+    let next = restored().memory(at(60));
+    let mut guard = Guard::restored(limits, Some(&next), Duration::ZERO, at(0));
+    act(&mut guard, &always());
+    guard.observed(Level::OFF, at(0));
+    assert_eq!((0..99).find(|second| stepped(&mut guard, *second, None).write.is_on()), Some(5));
+}
+
+#[test]
 fn only_so_many_starts_fit_into_a_window_and_pulses_are_starts() {
     let on_and_off = |seconds: std::ops::Range<u64>| -> Vec<(u64, Act)> {
         seconds.map(|second| (second, Ask("a", Controller, (second % 2) as f64, FOREVER))).collect()
@@ -164,6 +220,7 @@ fn an_orderly_restart_goes_on_where_it_was() {
     assert!((20..50).all(|second| stepped(&mut guard, second, None).write.is_on()));
     guard.stop();
     guard.step(at(50), None);
+    guard.observed(Level::OFF, at(50));
     let memory = guard.memory(at(55));
     let written = serde_json::to_string(&memory).unwrap();
     assert_eq!(serde_json::from_str::<Memory>(&written).unwrap(), memory);

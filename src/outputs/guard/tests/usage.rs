@@ -157,6 +157,8 @@ impl Bystander {
             Op::Restart { pause, known } => {
                 self.guard.stop();
                 self.step()?;
+                let line = self.last.as_ref().map_or(Level::OFF, |last| last.write);
+                self.guard.observed(line, self.now);
                 self.disk = Some((self.guard.memory(self.now), self.world()));
                 self.unanswered = None;
                 self.begin(*pause, *known);
