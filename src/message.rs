@@ -54,7 +54,7 @@ pub struct OutputState {
     pub why: Arc<str>,
     /// What the demand that won rests on.
     pub because: Option<Arc<Because>>,
-    /// Whether the last write to the hardware succeeded.
+    /// Whether the pin is known to be so.
     pub confirmed: bool,
     /// Since when it is in this state: see [`OutputState::differs_from`].
     pub since: Timestamp,

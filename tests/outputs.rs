@@ -66,6 +66,14 @@ fn an_output_that_cannot_be_confirmed_off_is_an_alarm_until_it_is() {
                 _ => None,
             });
             assert_eq!(confirmed, Some(false), "{fault:?}");
+            let told_off = |event: &Event| matches!(event, Event::Output(state) if state.confirmed && !state.on);
+            let on = rig.history.iter().rposition(
+                |event| matches!(event, Event::Output(state) if state.output.as_str() == "heater" && state.on && state.confirmed),
+            );
+            let heater = |event: &&Event| matches!(event, Event::Output(state) if state.output.as_str() == "heater");
+            let later: Vec<&Event> = rig.history[on.expect("it was on")..].iter().filter(heater).collect();
+            assert!(!later.iter().any(|event| told_off(event)), "off is not told as confirmed before it is: {later:?}");
+            assert_eq!(later.len(), 2, "and it is told once: {later:?}");
 
             rig.world.heal(&HEATER);
             if let Fault::Hang(gate) = &fault {
@@ -198,18 +206,19 @@ fn a_damaged_ledger_is_put_aside_and_told_until_somebody_knows() {
     let file = disk.state.path().join("outputs.json");
     fs::write(&file, b"{\"boot\": \"x").unwrap();
     play_in(disk.after(Duration::ZERO), HOUSE, async |mut rig| {
-        let told = standing(&rig, "limits").expect("an alarm");
+        let told = standing(&rig, "limits.spent").expect("an alarm");
         assert!(
             told.contains("every budget counts as spent") || told.contains("Every budget counts as spent"),
             "{told}"
         );
         rig.run(SECOND).await;
-        assert!(standing(&rig, "limits").is_some());
-        rig.daemon.alarms().acknowledge("limits").unwrap();
+        assert!(standing(&rig, "limits.spent").is_some());
+        assert_eq!(standing(&rig, "limits"), None, "what a person has to know is not cleared by a disk that works");
+        rig.daemon.alarms().acknowledge("limits.spent").unwrap();
         rig.stop().await;
     });
     assert_eq!(fs::read(disk.state.path().join("outputs.json.damaged")).unwrap(), b"{\"boot\": \"x");
-    play_in(disk.after(SECOND), HOUSE, async |rig| assert_eq!(standing(&rig, "limits"), None));
+    play_in(disk.after(SECOND), HOUSE, async |rig| assert_eq!(standing(&rig, "limits.spent"), None));
 }
 
 #[test]
@@ -227,6 +236,8 @@ fn a_ledger_that_cannot_be_written_is_told_and_control_goes_on() {
         rig.run(2 * SECOND).await;
         assert_eq!(rig.world.pin(27), Some(true));
         fs::remove_dir(&beside).unwrap();
+        rig.run(11 * SECOND).await;
+        assert_eq!(standing(&rig, "limits"), None, "it is tried again, though nothing new is to be remembered");
         rig.stop().await;
     });
     assert!(fs::read_to_string(file).unwrap().contains("heater"));

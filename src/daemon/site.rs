@@ -55,7 +55,7 @@ impl Site {
     pub fn new(host: Host, lanes: Lanes, bus: Bus, alarms: Alarms, bank: Arc<Bank>, store: Store) -> Self {
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, STORE_QUEUE / 2));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
-        let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("disk"));
+        let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("ledger"));
         Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, memories: Mutex::default() }
     }
 

@@ -49,6 +49,8 @@ pub struct Output {
     with: Surroundings,
     lifeline: Lifeline,
     told: Option<OutputState>,
+    /// What the guard decided last; it is told once it is on the pin, or could not be brought there.
+    decided: Option<Decision>,
     look_again: Option<SpawnHandle>,
     /// A write is under way; what it leaves to do is done when it ends.
     writing: bool,
@@ -59,7 +61,17 @@ pub struct Output {
 impl Output {
     /// An output whose pin is as the bank has it.
     pub fn new(id: OutputId, with: Surroundings, lifeline: Lifeline) -> Self {
-        Self { id, with, lifeline, told: None, look_again: None, writing: false, failed: false, stopping: false }
+        Self {
+            id,
+            with,
+            lifeline,
+            told: None,
+            decided: None,
+            look_again: None,
+            writing: false,
+            failed: false,
+            stopping: false,
+        }
     }
 
     /// Asks the guard what to do now, does it, and arranges to ask again.
@@ -79,20 +91,19 @@ impl Output {
             self.with.ledger.record(&self.id, record);
         }
         let until = decision.look_again.unwrap_or(now) + GRACE;
-        let there = self.with.slot.level() == Some(decision.write);
-        if there {
+        let (level, look_again) = (decision.write, decision.look_again);
+        self.decided = Some(decision);
+        if self.with.slot.level() == Some(level) {
             self.obeys();
-        }
-        self.tell(&decision);
-        if there {
+            self.tell();
             self.with.slot.hold(until);
             if self.stopping {
                 return ctx.stop();
             }
         } else {
-            self.write(decision.write, until, ctx);
+            self.write(level, until, ctx);
         }
-        if let Some(at) = decision.look_again {
+        if let Some(at) = look_again {
             self.step_after(at.since(now), ctx);
         }
     }
@@ -109,10 +120,17 @@ impl Output {
     fn written(&mut self, result: Result<(), WriteError>, ctx: &mut Context<Self>) {
         self.writing = false;
         self.tell_pin();
+        if result.is_err() {
+            self.tell();
+        }
         match result {
             Ok(()) => self.step(ctx),
             // Another output came first. The guard hears of it when it is asked again.
             Err(WriteError::Interlocked { .. }) if !self.stopping => self.step_after(RETRY, ctx),
+            // No other try will do.
+            Err(error @ (WriteError::Removed | WriteError::Sealed)) if !self.stopping => {
+                tracing::debug!("output {}: {error}", self.id);
+            }
             Err(error) => {
                 self.fails(&error);
                 if self.stopping {
@@ -125,13 +143,8 @@ impl Output {
     }
 
     fn fails(&mut self, error: &WriteError) {
-        if std::mem::replace(&mut self.failed, true) {
-            return;
-        }
-        tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
-        if let Some(told) = &mut self.told {
-            told.confirmed = false;
-            self.with.bus.tell(Event::Output(told.clone()));
+        if !std::mem::replace(&mut self.failed, true) {
+            tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
         }
     }
 
@@ -170,7 +183,9 @@ impl Output {
         }
     }
 
-    fn tell(&mut self, decision: &Decision) {
+    /// What was decided last, and whether the pin is so now.
+    fn tell(&mut self) {
+        let Some(decision) = &self.decided else { return };
         let mut state = OutputState {
             output: self.id.clone(),
             level: decision.level,
@@ -178,7 +193,7 @@ impl Output {
             by: decision.by.clone(),
             why: decision.why.to_string().into(),
             because: decision.because.clone(),
-            confirmed: !self.failed,
+            confirmed: self.with.slot.level() == Some(decision.write),
             since: self.with.clock.wall(),
         };
         if let Some(told) = &self.told {

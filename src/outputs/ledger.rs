@@ -1,7 +1,7 @@
 //! The ledger: what every output's limits must remember over a restart, a kill and a power cut, in one small file.
 //!
 //! A guard asks for a record before it uses what the record reserves. It is written in a lane of its own, so no tick ever waits
-//! for the disk, and one write serves all that wait. If it fails, a person is told and control goes on.
+//! for the disk, and one write serves all that wait. If it fails, a person is told, it is tried again, and control goes on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 
 use super::guard::{Guard, Limits, Memory, Record};
 use crate::alarms::Alarms;
@@ -22,11 +23,20 @@ use crate::hardware::lane::Lane;
 use crate::model::OutputId;
 use crate::panics::locked;
 
-/// A write that takes longer hangs. Also how long the last one may take.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// No guard waits longer for the disk. Also how long the last write may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The name of its alarm.
+/// A write that takes longer hangs. An SD card that tidies up may well take seconds, and no person has to hear of that.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// A write that failed is tried again so much later, or with the next record.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The alarm of a file that cannot be written.
 const ALARM: &str = "limits";
+
+/// The alarm of a file that could not be read, which stands until a person knows.
+const SPENT: &str = "limits.spent";
 
 /// A handle on the ledger; all clones are the same one.
 #[derive(Clone)]
@@ -41,6 +51,10 @@ struct Shared {
     alarms: Alarms,
     lane: Lane,
     state: Mutex<State>,
+    /// How many of the changes in [`State::changes`] a write has dealt with, well or not.
+    tried: watch::Sender<u64>,
+    /// A record that ends the wait after a failure.
+    news: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -52,8 +66,11 @@ struct State {
     spent: bool,
     /// Records that wait for the disk.
     waiting: Waiting,
+    /// How often what is to stand in the file has changed.
+    changes: u64,
     writing: bool,
-    failed: bool,
+    /// Whether the last write failed; `None` before the first.
+    failed: Option<bool>,
 }
 
 /// The version of a record, and whose guard is told of it: a later guard of the same output counts anew.
@@ -114,11 +131,19 @@ impl Ledger {
                     file.display()
                 );
                 tracing::error!("{text}");
-                alarms.latch(ALARM, &text);
+                alarms.latch(SPENT, &text);
             }
         }
-        let shared =
-            Shared { file: file.to_owned(), boot, clock, alarms: alarms.clone(), lane, state: Mutex::new(state) };
+        let shared = Shared {
+            file: file.to_owned(),
+            boot,
+            clock,
+            alarms: alarms.clone(),
+            lane,
+            state: Mutex::new(state),
+            tried: watch::Sender::new(0),
+            news: Arc::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -155,35 +180,41 @@ impl Ledger {
         }
     }
 
-    /// Writes what a crash from now on would leave, unless there is nothing to remember. To be called before anything is driven.
+    /// Writes what a crash from now on would leave, unless there is nothing to remember. Returns when that is written or cannot be
+    /// soon. To be called before anything is driven.
     pub async fn begin(&self) {
+        self.shared.alarms.forget(SPENT);
         if self.state().known.is_empty() {
             return self.shared.alarms.forget(ALARM);
         }
-        if std::mem::replace(&mut self.state().writing, true) {
-            // Somebody writes already, and all that is known with it.
-            return;
-        }
-        self.write_all().await;
-        if !self.state().failed {
-            self.shared.alarms.forget(ALARM);
-        }
+        let mut tried = self.shared.tried.subscribe();
+        let change = self.changed(|_| {});
+        let _ = timeout(PATIENCE, tried.wait_for(|tried| *tried >= change)).await;
     }
 
-    /// Takes a record to the disk; the guard is told when it is there, or cannot be. Returns at once.
+    /// Takes a record to the disk; the guard is told when it is there, or cannot be soon. Returns at once.
     pub fn record(&self, output: &OutputId, record: Record) {
         let stamped = Stamped { uptime: millis(self.uptime()), memory: record.memory };
-        let idle = {
-            let mut state = self.state();
+        self.changed(|state| {
             let Some(account) = state.accounts.get(output).cloned() else { return };
             state.known.insert(output.as_str().to_owned(), stamped);
             state.waiting.insert(output.clone(), (account, record.version));
-            !std::mem::replace(&mut state.writing, true)
-        };
-        if idle {
-            let ledger = self.clone();
-            tokio::spawn(async move { ledger.write_all().await });
+        });
+    }
+
+    /// Sees to it that a change is written, and gives its number.
+    fn changed(&self, change: impl FnOnce(&mut State)) -> u64 {
+        let mut state = self.state();
+        change(&mut state);
+        state.changes += 1;
+        let changes = state.changes;
+        if !std::mem::replace(&mut state.writing, true) {
+            drop(state);
+            tokio::spawn(self.clone().write_all());
+        } else if state.failed == Some(true) {
+            self.shared.news.notify_one();
         }
+        changes
     }
 
     /// Writes exactly what every guard remembers. To be called once all outputs are safe.
@@ -200,60 +231,77 @@ impl Ledger {
             }
         }
         // The lane has a deadline of its own, and whatever is before us in it too.
-        let (written, _) = self.write().await;
+        let written = self.write(PATIENCE).await;
         self.tell(written);
     }
 
-    /// Writes until nobody waits any more.
-    async fn write_all(&self) {
+    /// Writes until all that has changed is on disk.
+    async fn write_all(mut self) {
         loop {
-            let (written, mut asked) = self.write().await;
+            let changes = self.state().changes;
+            let written = self.write_while_nobody_waits().await;
             let well = written.is_ok();
             self.tell(written);
-            let more = {
+            self.shared.tried.send_replace(changes);
+            if well {
                 let mut state = self.state();
-                if !well {
-                    asked.append(&mut state.waiting);
+                state.writing = state.changes > changes;
+                if !state.writing {
+                    return;
                 }
-                // After a failure the next record tries again, with all that this one had.
-                state.writing = !state.waiting.is_empty();
-                state.writing
-            };
-            // Also when it could not be written: control goes on, and a person knows.
-            for (account, version) in asked.into_values() {
-                locked(&account.guard).recorded(version);
-                account.recorded.notify_one();
+                continue;
             }
-            if !more {
-                return;
+            // Whoever comes from now on wakes it up, and those who came meanwhile have done so.
+            let (news, shared) = (self.shared.news.clone(), Arc::downgrade(&self.shared));
+            drop(self);
+            let _ = timeout(RETRY, news.notified()).await;
+            // A daemon that has gone writes nothing more.
+            let Some(shared) = shared.upgrade() else { return };
+            self = Self { shared };
+        }
+    }
+
+    /// One write. The guards that wait for it are told when it has ended, well or not: if not, a person knows. When it takes too
+    /// long they are told before, and so are those that come meanwhile.
+    async fn write_while_nobody_waits(&self) -> Result<(), String> {
+        let asked = std::mem::take(&mut self.state().waiting);
+        let write = self.write(DEADLINE);
+        tokio::pin!(write);
+        let mut waiting = asked;
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut write => {
+                    if written.is_err() {
+                        waiting.append(&mut self.state().waiting);
+                    }
+                    answer(waiting);
+                    return written;
+                }
+                () = sleep(PATIENCE) => {
+                    waiting.append(&mut self.state().waiting);
+                    answer(std::mem::take(&mut waiting));
+                }
             }
         }
     }
 
-    async fn write(&self) -> (Result<(), String>, Waiting) {
-        let (file, asked) = {
-            let mut state = self.state();
-            let file = File { boot: self.shared.boot.id.clone(), outputs: state.known.clone() };
-            (file, std::mem::take(&mut state.waiting))
-        };
-        let bytes = match serde_json::to_vec_pretty(&file) {
-            Ok(bytes) => bytes,
-            Err(error) => return (Err(error.to_string()), asked),
-        };
+    async fn write(&self, deadline: Duration) -> Result<(), String> {
+        let file = File { boot: self.shared.boot.id.clone(), outputs: self.state().known.clone() };
+        let bytes = serde_json::to_vec_pretty(&file).map_err(|error| error.to_string())?;
         let (path, who) = (self.shared.file.clone(), Arc::from("the ledger of limits"));
-        let written = self.shared.lane.run(&who, DEADLINE, move || files::replace(&path, &bytes)).await;
-        let result = match written {
+        let written = self.shared.lane.run(&who, deadline, move || files::replace(&path, &bytes)).await;
+        match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
-        };
-        (result, asked)
+        }
     }
 
     fn tell(&self, written: Result<(), String>) {
-        let before = std::mem::replace(&mut self.state().failed, written.is_err());
+        let before = self.state().failed.replace(written.is_err());
         match written {
-            Err(error) if !before => {
+            Err(error) if before != Some(true) => {
                 let text = format!(
                     "what limits remember cannot be written to {}: {error}; a restart would forget it. Check the disk, and that \
                      the directory may be written",
@@ -262,10 +310,12 @@ impl Ledger {
                 tracing::error!("{text}");
                 self.shared.alarms.raise(ALARM, &text);
             }
-            Ok(()) if before => {
+            Ok(()) if before == Some(true) => {
                 tracing::info!("what limits remember is written again");
                 self.shared.alarms.clear(ALARM);
             }
+            // What stands at the broker is of an earlier process.
+            Ok(()) if before.is_none() => self.shared.alarms.forget(ALARM),
             _ => {}
         }
     }
@@ -276,6 +326,14 @@ impl Ledger {
 
     fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.shared.state)
+    }
+}
+
+/// Tells guards to go on.
+fn answer(waiting: Waiting) {
+    for (account, version) in waiting.into_values() {
+        locked(&account.guard).recorded(version);
+        account.recorded.notify_one();
     }
 }
 
@@ -304,41 +362,112 @@ mod tests {
         crate::config::parse(text).unwrap().outputs.remove(0).limits
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn no_record_waits_for_a_disk_that_hangs_and_the_next_one_after_it_is_written() {
-        let clock = Clock::simulated(Timestamp::from_millis(0));
-        let alarms = Alarms::new(clock, Bus::new(clock, 0));
-        let lane = Lanes::new(clock, Execution::Inline).get("disk");
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("outputs.json");
-        let boot = Boot { id: "a".into(), uptime: Duration::from_secs(5) };
-        let ledger = Ledger::open(&file, boot, clock, &alarms, lane.clone());
-        let heater = OutputId::new("heater").unwrap();
-        let account = ledger.account(&heater, limits());
-        let record = |version| ledger.record(&heater, Record { version, memory: Memory::default() });
-
-        let (gate, who) = (Gate::new(), Arc::from("somebody"));
-        let hung = gate.clone();
-        assert!(lane.run(&who, DEADLINE, move || hang(&hung)).await.is_err());
-        let before = clock.now();
-        record(1);
-        assert_eq!(clock.now(), before);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(alarms.standing_now().len(), 1);
-        timeout(&account).await.expect("control goes on");
-        assert!(!file.exists());
-
-        gate.release();
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        for version in [2, 3] {
-            record(version);
-        }
-        timeout(&account).await.expect("the guard is told");
-        assert_eq!(alarms.standing_now(), []);
-        assert_eq!(read(&file).unwrap().unwrap().outputs["heater"].uptime, 9001);
+    struct Desk {
+        clock: Clock,
+        alarms: Alarms,
+        lane: Lane,
+        directory: tempfile::TempDir,
+        ledger: Ledger,
+        heater: OutputId,
     }
 
-    async fn timeout(account: &Account) -> Result<(), tokio::time::error::Elapsed> {
-        tokio::time::timeout(Duration::from_secs(1), account.recorded()).await
+    impl Desk {
+        fn new() -> Self {
+            let clock = Clock::simulated(Timestamp::from_millis(0));
+            let alarms = Alarms::new(clock, Bus::new(clock, 0));
+            let lane = Lanes::new(clock, Execution::Inline).get("ledger");
+            let directory = tempfile::tempdir().unwrap();
+            let boot = Boot { id: "a".into(), uptime: Duration::from_secs(5) };
+            let ledger = Ledger::open(&directory.path().join("outputs.json"), boot, clock, &alarms, lane.clone());
+            Self { clock, alarms, lane, directory, ledger, heater: OutputId::new("heater").unwrap() }
+        }
+
+        fn record(&self, version: u64) {
+            self.ledger.record(&self.heater, Record { version, memory: Memory::default() });
+        }
+
+        /// When what the file says of the heater was so.
+        fn written(&self) -> Option<u64> {
+            let file = read(&self.directory.path().join("outputs.json")).unwrap()?;
+            Some(file.outputs["heater"].uptime)
+        }
+
+        /// The disk does not answer from now on until the gate opens.
+        async fn hang(&self, deadline: Duration) -> Gate {
+            let (gate, who, lane) = (Gate::new(), Arc::from("somebody"), self.lane.clone());
+            let hung = gate.clone();
+            tokio::spawn(async move { lane.run(&who, deadline, move || hang(&hung)).await });
+            tokio::task::yield_now().await;
+            gate
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_record_waits_for_a_disk_that_hangs_and_what_it_missed_is_written_after_it() {
+        let desk = Desk::new();
+        let account = desk.ledger.account(&desk.heater, limits());
+        let gate = desk.hang(PATIENCE).await;
+        sleep(2 * PATIENCE).await;
+        let before = desk.clock.now();
+        desk.record(1);
+        assert_eq!(desk.clock.now(), before);
+        answered(&account).await.expect("control goes on");
+        sleep(PATIENCE).await;
+        assert_eq!(desk.alarms.standing_now().len(), 1);
+        assert_eq!(desk.written(), None);
+
+        gate.release();
+        sleep(Duration::from_millis(1)).await;
+        for version in [2, 3] {
+            desk.record(version);
+        }
+        answered(&account).await.expect("the guard is told");
+        assert_eq!(desk.alarms.standing_now(), []);
+        assert_eq!(desk.written(), Some(8001));
+
+        // Nobody records any more.
+        let gate = desk.hang(PATIENCE).await;
+        sleep(2 * PATIENCE).await;
+        desk.record(4);
+        gate.release();
+        sleep(PATIENCE).await;
+        assert_eq!((desk.written(), desk.alarms.standing_now().len()), (Some(8001), 1));
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((desk.written(), desk.alarms.standing_now()), (Some(10_001), vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_pauses_for_seconds_holds_up_no_guard_and_is_nobodys_alarm() {
+        let desk = Desk::new();
+        let account = desk.ledger.account(&desk.heater, limits());
+        let gate = desk.hang(DEADLINE).await;
+        for version in [1, 2, 3] {
+            desk.record(version);
+            answered(&account).await.expect("control goes on");
+        }
+        assert_eq!(desk.written(), None);
+        gate.release();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!((desk.written(), desk.alarms.standing_now()), (Some(7000), vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_before_what_it_must_remember_is_written_also_while_another_write_is_under_way() {
+        let desk = Desk::new();
+        drop(desk.ledger.account(&desk.heater, limits()));
+        let gate = desk.hang(DEADLINE).await;
+        desk.record(1);
+        sleep(Duration::from_millis(100)).await;
+        drop(desk.ledger.account(&desk.heater, limits()));
+        let opens = async {
+            sleep(Duration::from_millis(100)).await;
+            gate.release();
+        };
+        tokio::join!(desk.ledger.begin(), opens);
+        assert_eq!(desk.written(), Some(5100));
+    }
+
+    async fn answered(account: &Account) -> Result<(), tokio::time::error::Elapsed> {
+        timeout(PATIENCE + Duration::from_millis(1), account.recorded()).await
     }
 }

@@ -41,7 +41,7 @@ impl Root {
     fn tell_pins(&mut self) {
         let troubles = self.bank.troubles();
         let there = troubles.iter().map(|(output, _)| output.clone()).collect();
-        // What was wrong with an output that was removed since is nobody's trouble any more.
+        // What was removed is told of until it is safe; then it is nobody's trouble any more.
         for output in std::mem::replace(&mut self.pins, there) {
             if !self.pins.contains(&output) {
                 self.alarms.clear(&alarm(&output));

@@ -177,7 +177,7 @@ async fn one_that_cannot_be_made_safe_stands_beside_its_follower_until_it_is_and
     old.write(Level::ON, secs(9)).await.unwrap();
     stuck.fail_next("error");
     bank.remove(&heater).await.unwrap_err();
-    assert_eq!(bank.leaving(), [heater.clone()]);
+    assert_eq!(bank.leaving(), std::slice::from_ref(&heater));
 
     let recorder = Recorder::default();
     let new = bank.add(&heater, lane.clone(), Level::OFF, recorder.opener());
@@ -213,7 +213,7 @@ async fn one_whose_hardware_was_never_taken_leaves_nothing_behind() {
     let lane = Lanes::new(clock, Execution::Inline).get("gpio");
     let broken: OpenLine = Box::new(|_| Err(HardwareError::Io { what: "pin".into(), reason: "in use".into() }));
     let slot = bank.add(&fan, lane, Level::OFF, broken);
-    bank.set_interlocks(&heater, &[], &[fan.clone()]);
+    bank.set_interlocks(&heater, &[], std::slice::from_ref(&fan));
     slot.open().await.unwrap_err();
     assert!(bank.troubles().iter().any(|(output, told)| *output == fan && told.is_some()));
     bank.remove(&fan).await.unwrap();
@@ -228,7 +228,7 @@ async fn nobody_is_on_because_of_a_pin_whose_off_is_under_way_or_done() {
     let (bank, heater, _, clock) = bank();
     let lane = Lanes::new(clock, Execution::Inline).get("gpio");
     let fan = bank.add(&OutputId::new("fan").unwrap(), lane, Level::OFF, Recorder::default().opener());
-    bank.set_interlocks(&heater.id, &[fan.id.clone()], &[]);
+    bank.set_interlocks(&heater.id, std::slice::from_ref(&fan.id), &[]);
     fan.write(Level::ON, secs(9)).await.unwrap();
     assert_eq!(heater.blocked(), None);
 
