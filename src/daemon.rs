@@ -21,6 +21,7 @@ use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::Simulated;
+use crate::model::OutputId;
 use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
 use crate::store::{Disk, Store, StoreError};
@@ -146,6 +147,11 @@ impl Daemon {
     /// The event bus.
     pub fn bus(&self) -> &Bus {
         &self.site.bus
+    }
+
+    /// Outputs that are no longer in the configuration and may not be safe yet.
+    pub fn leaving(&self) -> Vec<OutputId> {
+        self.site.bank.leaving()
     }
 
     /// What a person should know of.

@@ -1,7 +1,8 @@
 //! The only owner of signals. SIGTERM and SIGINT ask for an orderly stop, SIGHUP for a reload.
 //!
 //! A second SIGTERM or SIGINT ends the process at once with status 128 + its number, for when the orderly stop itself hangs. Outputs
-//! then keep the levels they have; only the next start brings them to their safe levels.
+//! then keep the levels they have until the unit's `ExecStopPost=` (`homeostat safe`) or, without systemd, the next start brings
+//! them to their safe levels.
 
 use std::io;
 use std::sync::Arc;
@@ -49,6 +50,11 @@ impl Signals {
         let listener = asked.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || listen(&mut stream, &listener))?;
         Ok(Self { asked, handle })
+    }
+
+    /// Waits for the request to stop only; one to reload stays for [`next`](Self::next). Cancelling it loses nothing.
+    pub async fn stop(&self) {
+        self.asked.stop.notified().await;
     }
 
     /// Waits for the next one. Cancelling it loses nothing.

@@ -42,7 +42,7 @@ const ROOMS: &[Room] = &[
     Room { name: "bus", may: &[&["clock", "message", "model", "panics"]] },
     Room { name: "alarms", may: &[&["bus", "clock", "message", "model", "panics"], READING] },
     Room { name: "files", may: &[] },
-    Room { name: "copies", may: &[&["files"]] },
+    Room { name: "copies", may: &[&["files", "panics"]] },
     Room { name: "lock", may: &[] },
     Room { name: "hardware", may: &[&["clock", "model", "panics"]] },
     Room { name: "hardware::simulated", may: &[&["clock", "hardware", "model", "panics"], READING] },

@@ -19,11 +19,11 @@ pin = 17
 
 const FALLBACK: &[&str] = &["run", "--fallback", "config.toml"];
 
-/// A house that ran well on [`CLOSET`] and was stopped in order.
+/// A house that ran well on [`CLOSET`], which takes a minute, and was stopped in order.
 fn proven() -> House {
     let house = House::new(CLOSET);
+    house.write("config.good.toml", CLOSET);
     assert_eq!(house.run(FALLBACK).stop().0, Some(0));
-    assert_eq!(house.read("config.good.toml"), CLOSET);
     house
 }
 
@@ -56,7 +56,8 @@ fn after_three_failed_starts_the_last_good_configuration_runs_until_the_file_is_
     house.write("config.toml", &mended);
     let (code, log) = house.run(FALLBACK).stop();
     assert!(code == Some(0) && !log.contains("did not start"), "{log}");
-    assert_eq!((house.read("config.running.toml"), house.read("config.good.toml")), (mended.clone(), mended));
+    // It did not live long enough to be good.
+    assert_eq!((house.read("config.running.toml"), house.read("config.good.toml")), (String::new(), CLOSET.to_owned()));
     house.write("config.toml", &wrong);
     fails(&house, FALLBACK, 1);
 }
@@ -70,7 +71,7 @@ fn a_start_that_crashes_or_cannot_begin_counts_as_one_that_is_wrong() {
         let daemon = house.run(FALLBACK);
         assert_eq!(house.read("config.running.toml"), running);
         if running == CLOSET {
-            daemon.says("did not start 3 times (it ended within 10 s", 1);
+            daemon.says("did not start 3 times (it ended within a minute", 1);
         }
         daemon.kill();
     }
@@ -97,7 +98,7 @@ fn without_a_good_copy_or_without_the_flag_a_wrong_file_just_fails() {
 #[test]
 fn a_disk_that_cannot_be_written_is_no_reason_not_to_run() {
     let house = House::new(CLOSET);
-    for name in [".config.running.toml.new", ".config.good.toml.new", ".config.starts.json.new"] {
+    for name in [".config.running.toml.new", ".config.starts.json.new"] {
         std::fs::create_dir(house.path(name)).unwrap();
     }
     std::os::unix::fs::symlink("/nowhere/at/all", house.path("homeostat.lock")).unwrap();

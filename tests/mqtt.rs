@@ -3,7 +3,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 #[path = "common/broker.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
 mod broker;
 
 use std::path::PathBuf;

@@ -177,7 +177,14 @@ struct Reloads(&'static str);
 impl Commands for Reloads {
     fn reload(&self) -> BoxFuture<'static, Result<String, Refused>> {
         let text = self.0.to_owned();
-        async move { if text.starts_with("right") { Ok(text) } else { Err(Refused { text }) } }.boxed()
+        async move {
+            if text.starts_with("right") {
+                Ok(text)
+            } else {
+                Err(Refused { text, hint: "nothing was changed; mend that and reload again" })
+            }
+        }
+        .boxed()
     }
 }
 

@@ -1,25 +1,33 @@
 //! One start of the daemon: which configuration it runs on, and whether it turned out well.
 //!
 //! With `--fallback` a file whose starts fail three times in a row is left aside for the copy that last ran well. A start is counted
-//! as failed before it begins and taken back when it runs, so that a crash counts too. An orderly stop is a person's: the next start
-//! tries the file again.
+//! as failed before it begins and taken back when it runs well, so that a crash counts too. An orderly stop is a person's: the next
+//! start tries the file again.
+//!
+//! That person may have rewired meanwhile, and the last good copy would then drive the old pins. It is taken all the same: an edit over
+//! the network and `systemctl restart` is an orderly stop too, nobody may be there to see that start fail, and that is what the
+//! copy is for. Whoever rewires removes `config.good.toml`, or has the new file run well first.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
 use crate::config::{self, Config, Wrong};
-use crate::copies::Copies;
+use crate::copies::{Copies, Unkept};
 
 /// So many starts of one file may fail in a row.
 const MOST_FAILED: u32 = 3;
 
-/// Whoever lives so long after everything was begun has started.
-const STARTED: Duration = Duration::from_secs(10);
-
-/// Whoever lives so long runs well.
+/// Whoever lives so long after everything was begun runs well. Nothing shorter clears the count of failures, or a file that crashes
+/// after 20 s would do so for ever.
 const WELL: Duration = Duration::from_secs(60);
+
+/// The disk may take so long for all that one event wants of it.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// A start, and what it is tried on.
 #[derive(Debug, Clone)]
@@ -57,7 +65,7 @@ impl Attempt {
                 "{path} did not start {} times ({}), so the last configuration that ran well is running; fix it (`homeostat \
                  check {path}` says what is wrong), then reload or restart",
                 starts.failed,
-                why.as_deref().unwrap_or("it ended within 10 s; the log says how")
+                why.as_deref().unwrap_or("it ended within a minute; the log says how")
             ));
             attempt.text = good;
             return Ok((config, attempt));
@@ -67,6 +75,11 @@ impl Attempt {
 
     fn on(path: &Path, file: Vec<u8>, copies: Copies, fallback: bool) -> Self {
         Self { copies, path: path.to_owned(), text: file.clone(), file, fallback, instead: None }
+    }
+
+    /// Whether both drive the outputs by the same text.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// Which file it is about.
@@ -91,41 +104,69 @@ impl Attempt {
         Some((config::read(&path, bytes.clone()).ok()?, bytes))
     }
 
-    /// The outputs are about to be taken.
-    pub fn takes_outputs(&self) {
-        if let Err(error) = self.copies.keep_running(&self.text) {
-            tracing::warn!("{} cannot be written: {error}; check the disk", self.copies.running().display());
-        }
+    /// The outputs are about to be taken, for the first time in this process. Blocks for two seconds at most. Gives what a person
+    /// has to know, if after a crash other outputs would be made safe than those of this attempt.
+    pub fn takes_outputs(&self) -> Option<String> {
+        self.complain(&self.copies.running(), self.copies.keep_running(&self.text))
     }
 
-    /// It did not start.
+    /// Outputs of this attempt are about to be taken beside those of the one that runs. Blocks, as above.
+    pub fn announce(&self) {
+        let _ = self.complain(&self.copies.next(), self.copies.announce(&self.text));
+    }
+
+    /// The daemon did not take what was announced, and touched nothing. Blocks and gives as above.
+    pub fn withdraw(&self) -> Option<String> {
+        self.complain(&self.copies.next(), self.copies.withdraw())
+    }
+
+    /// What was announced drives the outputs. `before` is the attempt until then, if something of it may not be safe yet. Blocks
+    /// and gives as above.
+    pub fn settle(&self, before: Option<&Self>) -> Option<String> {
+        // What has run was UTF-8.
+        let before = before.and_then(|before| str::from_utf8(&before.text).ok());
+        self.complain(&self.copies.running(), self.copies.settle(&self.text, before))
+    }
+
+    fn complain(&self, file: &Path, kept: Result<(), Unkept>) -> Option<String> {
+        let error = kept.err()?;
+        tracing::warn!("{} cannot be written: {error}; check the disk", file.display());
+        error.astray.then(|| {
+            format!(
+                "{} is out of date and cannot be replaced or removed ({error}): if homeostat dies now, `homeostat safe` goes by the \
+                 old outputs; check the disk, then reload",
+                self.copies.running().display()
+            )
+        })
+    }
+
+    /// It did not start. Blocks for two seconds at most.
     pub fn failed(&self, why: &str) {
         if self.fallback && self.instead.is_none() {
             self.count(self.copies.starts(&self.file).failed, Some(why.to_owned()));
         }
     }
 
-    /// Everything was begun: waits until that has lasted, and writes it down. To be dropped when the daemon ends.
-    pub async fn lasts(self: Arc<Self>) {
-        tokio::time::sleep(STARTED).await;
+    /// Everything was begun: once that has lasted, it is written down, unless what this gives is dropped before.
+    pub fn lasts(self: &Arc<Self>) -> Lasting {
         let attempt = self.clone();
-        let started = move || {
-            if attempt.instead.is_none() {
-                attempt.forget_failures()
-            }
-        };
-        // It only fails if it panics, and then nothing is written down.
-        let _ = tokio::task::spawn_blocking(started).await;
-        tokio::time::sleep(WELL - STARTED).await;
-        let _ = tokio::task::spawn_blocking(move || self.ran_well()).await;
+        Lasting(tokio::spawn(async move {
+            tokio::time::sleep(WELL).await;
+            // It only fails if it panics, and then nothing is written down.
+            let _ = aside(move || {
+                if attempt.instead.is_none() {
+                    attempt.forget_failures();
+                }
+                attempt.ran_well();
+            })
+            .await;
+        }))
     }
 
-    /// It was stopped as a person wanted. `ran` says that everything had been begun.
-    pub fn stopped_in_order(&self, ran: bool) {
+    /// It was stopped as a person wanted, and every output is safe. Blocks for three seconds at most.
+    pub fn stopped_in_order(&self) {
+        let _ = self.complain(&self.copies.running(), self.copies.forget());
         self.forget_failures();
-        if ran {
-            self.ran_well();
-        }
     }
 
     fn ran_well(&self) {
@@ -151,6 +192,21 @@ impl Attempt {
     }
 }
 
+/// Waits in the background until a configuration has run well; dropped, it does not any more.
+#[derive(Debug)]
+pub struct Lasting(JoinHandle<()>);
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What blocks, on a thread of its own. `None` if the disk takes too long, or the work panics; it may be done later then.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    timeout(LONGEST, spawn_blocking(work)).await.ok()?.ok()
+}
+
 /// `line 14: unknown key `adress`; did you mean `address`?`
 fn first_mistake(wrong: &Wrong) -> String {
     match wrong {
@@ -167,25 +223,37 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn ten_seconds_of_running_are_a_start_and_sixty_make_a_good_configuration() {
-        let directory = tempfile::tempdir().unwrap();
-        let copies = Copies::new(directory.path());
-        let file = directory.path().join("config.toml");
+    async fn sixty_seconds_of_running_clear_the_failures_and_make_a_good_configuration_and_nothing_less_does() {
         let text = b"[node]\nname = \"a\"\nhardware = \"simulated\"\n";
-        std::fs::write(&file, text).unwrap();
-        let (_, attempt) = Attempt::begin(&file, copies.clone(), true).unwrap();
-        let state = || (copies.starts(text).failed, copies.good().exists());
-        assert_eq!(state(), (1, false));
+        for (lived, failed, good) in [(0, 1, false), (11, 1, false), (59, 1, false), (61, 0, true)] {
+            let directory = tempfile::tempdir().unwrap();
+            let copies = Copies::new(directory.path());
+            let file = directory.path().join("config.toml");
+            std::fs::write(&file, text).unwrap();
+            let (_, attempt) = Attempt::begin(&file, copies.clone(), true).unwrap();
+            let attempt = Arc::new(attempt);
+            let state = || (copies.starts(text).failed, copies.good().exists());
 
-        let lasts = tokio::spawn(Arc::new(attempt).lasts());
-        tokio::time::sleep(Duration::from_secs(9)).await;
-        assert_eq!(state(), (1, false));
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(state(), (0, false));
-        tokio::time::sleep(Duration::from_secs(48)).await;
-        assert_eq!(state(), (0, false));
-        lasts.await.unwrap();
-        assert_eq!(state(), (0, true));
+            let lasting = attempt.lasts();
+            tokio::time::sleep(Duration::from_secs(lived)).await;
+            until(|| state() == (failed, good)).await;
+            // By a reload, or the end.
+            drop(lasting);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            assert_eq!(state(), (failed, good), "after {lived} s");
+            attempt.stopped_in_order();
+            assert_eq!(state(), (0, good), "after {lived} s");
+        }
+    }
+
+    /// The disk has a thread of its own, which virtual time does not wait for.
+    async fn until(so: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if so() {
+                return;
+            }
+            let _ = spawn_blocking(std::thread::yield_now).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,9 +269,13 @@ mod tests {
         let (config, attempt) = Attempt::begin(&file, copies.clone(), true).unwrap();
         assert_eq!(config.node.name, "a");
         let attempt = Arc::new(attempt);
-        attempt.clone().lasts().await;
-        assert_eq!(copies.starts(b"[nod]").failed, 3);
-        attempt.stopped_in_order(true);
+        let written = std::fs::read(copies.good()).unwrap();
+        std::fs::remove_file(copies.good()).unwrap();
+        let _lasting = attempt.lasts();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        until(|| copies.good().exists()).await;
+        assert_eq!((copies.starts(b"[nod]").failed, std::fs::read(copies.good()).unwrap()), (3, written));
+        attempt.stopped_in_order();
         assert_eq!(copies.starts(b"[nod]").failed, 0, "whoever stops it wants the file to be tried again");
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod machine;
 mod page;
+mod papers;
 mod reload;
 mod run;
 mod safe;
@@ -79,6 +80,9 @@ enum Command {
     Safe {
         /// The configuration
         file: PathBuf,
+        /// How the daemon ended, as systemd says it in $SERVICE_RESULT; for the unit's ExecStopPost
+        #[arg(long, value_name = "RESULT")]
+        after: Option<String>,
     },
     /// Say everything that is wrong with a configuration, and nothing if nothing is; opens no hardware
     Check {
@@ -148,7 +152,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match command {
         Command::Run { file, fallback } => run::run(&file, fallback),
-        Command::Safe { file } => safe::safe(&file),
+        Command::Safe { file, after } => safe::safe(&file, after.as_deref()),
         Command::Check { file, format } => check::check(&file, format),
         Command::Status { at, json } => ask(at, |daemon| status::status(daemon, json)),
         Command::Why { output, at } => ask(at, |daemon| why::why(daemon, output.as_deref())),

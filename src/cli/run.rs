@@ -55,7 +55,10 @@ fn start(config: Config, state: PathBuf, attempt: &Arc<Attempt>) -> anyhow::Resu
     let log = telemetry::init(config.log.clone())?;
     telemetry::log_panics();
     let signals = Signals::watch().context("cannot watch for signals")?;
-    let exit = System::new().block_on(serve::serve(config, state, attempt, signals));
+    let system = System::new();
+    let exit = system.block_on(serve::serve(config, state, attempt, signals));
+    // To drop it is to wait for every thread that hangs on a disk. The process ends after this, and they with it.
+    std::mem::forget(system);
     log.flush();
     exit
 }

@@ -1,8 +1,8 @@
 //! `homeostat safe FILE`: every output at its safe level without the daemon, after that has died. systemd's `ExecStopPost=`.
 //!
-//! Which outputs: first those that the dead process drove, by its own copy of the configuration, for the file may have been edited
-//! since; then those of the file that are on other hardware. Where the file is broken, the copy that last ran well stands in for
-//! it. Needs neither the database nor a disk that can be written, and may be done any number of times.
+//! Which outputs: those that the dead process drove, by its own copies of the configuration; `papers` has the rules. Needs neither the
+//! database nor a disk that can be written, and may be done any number of times. When all is safe, the copies go: whoever rewires
+//! then is not driven by them.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::Exit;
 use super::machine::{board, last_state_directory};
-use super::{Exit, tell};
+use super::papers::{After, configurations, lock};
 use crate::clock::Clock;
-use crate::config::{Config, HardwareKind, Wrong, load};
+use crate::config::{Config, HardwareKind};
 use crate::copies::Copies;
 use crate::hardware::bank::{Bank, Confirmation, Line, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::{Hardware, HardwareError};
-use crate::lock::{Lock, LockError};
+use crate::lock::LockError;
 use crate::model::{Claim, Level};
 use crate::outputs;
 use crate::panics::locked;
@@ -27,15 +28,35 @@ use crate::panics::locked;
 /// For all outputs together. A hung one takes 1.7 s: three attempts of half a second, and the pauses between.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Makes everything safe and says so, a line for each output.
-pub fn safe(file: &Path) -> Exit {
-    let state = last_state_directory();
+/// Makes everything safe and says so, a line for each output. `result` is what systemd says of the end: `$SERVICE_RESULT`.
+pub fn safe(file: &Path, result: Option<&str>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(clean_up(file, &last_state_directory(), After::of(result)));
+            // A driver or a disk that hangs keeps its thread, and nobody waits for that one here.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => report(&[Err(format!("no output could be made safe: {error}; switch them off by hand"))]),
+    }
+}
+
+async fn clean_up(file: &Path, state: &Path, after: After) -> Exit {
+    let copies = Copies::new(state);
+    let (lock, configs) = tokio::join!(lock(state), configurations(file, &copies, after));
+    let warn = |text: &str| drop(writeln!(io::stderr(), "warning: {text}"));
     // Held until the end, so that no daemon starts in the middle of this.
-    let lock = Lock::take_if_there(&state);
-    match &lock {
-        Ok(_) => {}
-        Err(LockError::Io { reason, .. }) if reason.kind() != io::ErrorKind::PermissionDenied => {}
-        Err(error) => {
+    let ours = match &lock {
+        Some(Ok(lock)) => lock.is_some(),
+        Some(Err(LockError::Io { reason, .. })) if reason.kind() != io::ErrorKind::PermissionDenied => false,
+        // A heater that stays on is worse than two that write its pin.
+        Some(Err(LockError::Held(_))) if after == After::Kill => {
+            warn(
+                "the process that was killed is not quite dead and holds its lock; its outputs are made safe all the same",
+            );
+            false
+        }
+        Some(Err(error)) => {
             let hint = if matches!(error, LockError::Held(_)) {
                 ""
             } else {
@@ -44,19 +65,25 @@ pub fn safe(file: &Path) -> Exit {
             let _ = writeln!(io::stderr(), "error: {error}{hint}");
             return Exit::Start;
         }
-    }
-    let Ok(configs) = configurations(file, &Copies::new(&state)) else { return Exit::Configuration };
-    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-        Ok(runtime) => {
-            let clock = Clock::system();
-            let (houses, mut said) = houses(configs, clock, &state);
-            said.extend(runtime.block_on(drive(houses, Lanes::new(clock, Execution::Thread))));
-            // A driver that hangs keeps its thread, and nobody waits for that one here.
-            runtime.shutdown_background();
-            report(&said)
+        None => {
+            warn("the disk with the lock does not answer, so a running homeostat would go unseen");
+            false
         }
-        Err(error) => report(&[Err(format!("no output could be made safe: {error}; switch them off by hand"))]),
+    };
+    let configs = match configs {
+        Ok(configs) => configs,
+        Err(exit) => return exit,
+    };
+    let clock = Clock::system();
+    let (houses, mut said) = houses(configs, clock, state);
+    said.extend(drive(houses, Lanes::new(clock, Execution::Thread)).await);
+    let exit = report(&said);
+    // Only under the lock: they may be a living daemon's.
+    if ours && exit == Exit::Fine {
+        // On a disk that cannot be written they stay, and the next start says so.
+        let _ = copies.forget();
     }
+    exit
 }
 
 /// What became of one output, for people.
@@ -71,28 +98,6 @@ fn report(said: &[Said]) -> Exit {
         };
     }
     if said.iter().all(Result::is_ok) { Exit::Fine } else { Exit::Failed }
-}
-
-/// What says which outputs there are, the surest first; at least one. What is wrong with the file is told in any case.
-fn configurations(file: &Path, copies: &Copies) -> Result<Vec<Config>, ()> {
-    let mut configs: Vec<Config> = load(&copies.running()).into_iter().collect();
-    match load(file) {
-        Ok(config) => configs.push(config),
-        Err(wrong) => {
-            configs.extend(load(&copies.good()));
-            complain(&wrong);
-            if configs.is_empty() {
-                return Err(());
-            }
-            let _ = writeln!(io::stderr(), "warning: the outputs are those of the copies in the state directory");
-        }
-    }
-    Ok(configs)
-}
-
-fn complain(wrong: &Wrong) {
-    let mut err = io::stderr();
-    let _ = err.write_all(tell(wrong, &err).as_bytes());
 }
 
 /// A configuration and its board.

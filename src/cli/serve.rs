@@ -10,9 +10,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Lasting, aside};
 use super::machine::{board, first_directory};
-use super::take_over::{ALARM, take_over};
+use super::take_over::{ALARM, COPIES, take_over};
 use super::{Exit, banner};
 use crate::boot::Boot;
 use crate::clock::Clock;
@@ -51,7 +51,8 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
 
     let systemd = Arc::new(Notify::new());
     let feed = systemd.clone();
-    attempt.takes_outputs();
+    let papers = attempt.clone();
+    let astray = aside(move || papers.takes_outputs()).await.flatten();
     let (node, kind, services) = (config.node.name.clone(), config.node.hardware, host.services.clone());
     let socket = runtime_directory(&host.state).join(web::SOCKET);
     let mut daemon = Daemon::start(config, host, move || feed.feed()).await?;
@@ -62,6 +63,10 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
             daemon.alarms().raise(ALARM, text);
         }
         None => daemon.alarms().forget(ALARM),
+    }
+    match &astray {
+        Some(text) => daemon.alarms().raise(COPIES, text),
+        None => daemon.alarms().forget(COPIES),
     }
     let (asks, mut asked) = mpsc::channel(1);
     let state = web::State {
@@ -81,30 +86,40 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
     let served = listen(&socket, state, &services).await;
 
     let mut attempt = attempt.clone();
+    let mut lasting = None;
     let mut ran = false;
     let ended = loop {
-        tokio::select! {
+        let asker = tokio::select! {
             // A signal during the start is a signal too.
             biased;
             signal = signals.next() => match signal {
                 Signal::Stop => break None,
-                Signal::Reload => drop(reload(&mut daemon, &mut attempt, &systemd).await),
+                Signal::Reload => None,
             },
-            Some(answer) = asked.recv() => {
-                // Whoever has gone meanwhile does not hear of it; the log does.
-                let _ = answer.send(reload(&mut daemon, &mut attempt, &systemd).await);
-            }
+            Some(asker) = asked.recv() => Some(asker),
             stage = daemon.running(), if !ran => {
                 ran = true;
                 if stage == Stage::Running {
                     systemd.ready();
                     systemd.status(&summary);
-                    actix::spawn(attempt.clone().lasts());
+                    lasting = Some(attempt.lasts());
                 }
+                continue;
             }
             stage = daemon.ended(), if ran => break Some(stage),
+        };
+        let answer = tokio::select! {
+            biased;
+            // A reload that is dropped half way does no harm, for the stop makes all safe.
+            () = signals.stop() => break None,
+            answer = reload(&mut daemon, &mut attempt, &mut lasting, &systemd) => answer,
+        };
+        if let Some(asker) = asker {
+            // Whoever has gone meanwhile does not hear of it; the log does.
+            let _ = asker.send(answer);
         }
     };
+    drop(lasting);
     let stage = match ended {
         Some(stage) => stage,
         None => {
@@ -112,8 +127,9 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
             systemd.stopping();
             systemd.status("stopping");
             let stage = daemon.stop(LONGEST_STOP).await;
+            // Only if every output was made safe.
             if stage == Stage::Stopped {
-                attempt.stopped_in_order(ran);
+                aside(move || attempt.stopped_in_order()).await;
             }
             stage
         }
@@ -134,7 +150,12 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
 }
 
 /// The file again. What came of it is logged, and told to whoever asked.
-async fn reload(daemon: &mut Daemon, attempt: &mut Arc<Attempt>, systemd: &Notify) -> Result<String, Refused> {
+async fn reload(
+    daemon: &mut Daemon,
+    attempt: &mut Arc<Attempt>,
+    lasting: &mut Option<Lasting>,
+    systemd: &Notify,
+) -> Result<String, Refused> {
     systemd.reloading();
     let result = take_over(daemon, attempt).await;
     systemd.ready();
@@ -142,12 +163,13 @@ async fn reload(daemon: &mut Daemon, attempt: &mut Arc<Attempt>, systemd: &Notif
         Ok((told, taken)) => {
             tracing::info!("reloaded: {told}");
             *attempt = Arc::new(taken);
-            actix::spawn(attempt.clone().lasts());
+            // What ran before does not run well by what the new one does.
+            *lasting = Some(attempt.lasts());
             Ok(told)
         }
-        Err(text) => {
-            tracing::error!("not reloaded, all goes on as before: {text}");
-            Err(Refused { text })
+        Err(refused) => {
+            tracing::error!("not reloaded, all goes on as before: {}", refused.text);
+            Err(refused)
         }
     }
 }
@@ -160,7 +182,10 @@ impl Commands for Asks {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.try_send(answer);
         async move {
-            let busy = || Refused { text: "a reload is under way, or the daemon stops: ask again".to_owned() };
+            let busy = || Refused {
+                text: "a reload is under way, or the daemon stops".to_owned(),
+                hint: "nothing was changed by this one; ask again in a moment",
+            };
             asked.map_err(|_| busy())?;
             answered.await.unwrap_or_else(|_| Err(busy()))
         }

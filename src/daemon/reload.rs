@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The children of `[alarms]`.
 const WAYS: [&str; 2] = ["alarms.webhook", "alarms.email"];
 
-/// Why a configuration was not taken over. Nothing has changed then.
+/// Why a configuration was not taken over. Nothing has changed then, unless it came half way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It has what cannot be changed while outputs are held.

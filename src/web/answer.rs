@@ -136,9 +136,7 @@ pub(super) async fn acknowledge(state: Data<State>, name: Path<String>) -> Answe
 pub(super) async fn reload(state: Data<State>) -> Answer {
     match timeout(LONGEST_RELOAD, state.commands.reload()).await {
         Ok(Ok(summary)) => ok(&Reloaded { summary: summary.into() }),
-        Ok(Err(refused)) => {
-            Err(Failure::new(StatusCode::CONFLICT, refused.text, "nothing was changed; mend that and reload again"))
-        }
+        Ok(Err(refused)) => Err(Failure::new(StatusCode::CONFLICT, refused.text, refused.hint)),
         Err(_) => {
             let error = format!("the reload has not ended after {} s", LONGEST_RELOAD.as_secs());
             Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error, "look into the log"))

@@ -84,12 +84,14 @@ pub trait Commands: Send + Sync {
     fn reload(&self) -> BoxFuture<'static, Result<String, Refused>>;
 }
 
-/// Nothing was changed.
+/// The configuration was not taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refused {
     /// Why: the mistakes in the file, as `homeostat check` prints them without colours.
     pub text: String,
+    /// What to do about it.
+    pub hint: &'static str,
 }
 
 /// A socket that is served.
