@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use process::{Daemon, House, text, until};
+use process::{House, RUN, until};
 
 /// The heater is off while its pin is low.
 const OLD: &str = r#"
@@ -26,8 +26,6 @@ pin = 17
 pins = "pins.log"
 "#;
 
-const RUN: &[&str] = &["run", "config.toml"];
-
 /// The same pin after a screwdriver: what is off while it is high.
 fn rewired() -> String {
     OLD.replace("pin = 17", "pin = 17\nactive_low = true").replace("heater", "pump")
@@ -35,8 +33,8 @@ fn rewired() -> String {
 
 /// As systemd calls it. Gives the exit code and both streams.
 fn safe(house: &House, after: &str) -> (Option<i32>, String, String) {
-    let output = house.command(&["safe", "--after", after, "config.toml"]).output().unwrap();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    let (code, said, complaint) = house.ask(&["safe", "--after", after, "config.toml"]);
+    (Some(code), said, complaint)
 }
 
 /// A file that whoever reads it waits for: a disk that hangs.
@@ -50,10 +48,6 @@ fn hangs(house: &House, name: &str) {
 fn read_by_somebody(path: &Path) -> Option<File> {
     const O_NONBLOCK: i32 = 0o4000;
     File::options().write(true).custom_flags(O_NONBLOCK).open(path).ok()
-}
-
-fn signal(daemon: &Daemon, signal: &str) {
-    assert!(Command::new("kill").args([signal, &daemon.0.id().to_string()]).status().unwrap().success());
 }
 
 const OFF: &str = "heater: off (GPIO pin 17), confirmed\n";
@@ -139,11 +133,11 @@ fn a_reload_that_was_killed_half_way_is_cleaned_up_after_by_both_texts() {
 #[test]
 fn a_reload_leaves_the_copy_of_what_runs_then() {
     let house = House::new(OLD);
-    let mut daemon = house.run(RUN);
+    let daemon = house.run(RUN);
     let lamp = OLD.replace("heater", "lamp").replace("17", "27");
     house.write("config.toml", &lamp);
-    signal(&daemon, "-HUP");
-    daemon.says("reloaded: ");
+    daemon.signal("-HUP");
+    daemon.says("reloaded: ", 1);
     assert_eq!((house.read("config.running.toml"), house.path("config.next.toml").exists()), (lamp.clone(), false));
 
     // What is refused leaves nothing behind.
@@ -158,7 +152,7 @@ fn a_request_to_stop_is_heard_during_a_reload() {
     let house = House::new(OLD);
     let daemon = house.run(RUN);
     hangs(&house, "config.toml");
-    signal(&daemon, "-HUP");
+    daemon.signal("-HUP");
     let mut disk = None;
     until("the reload waits for the file", || {
         disk = read_by_somebody(&house.path("config.toml"));
@@ -175,7 +169,7 @@ fn a_copy_that_can_neither_be_replaced_nor_removed_is_an_alarm() {
     let house = House::new(OLD);
     fs::create_dir_all(house.path("config.running.toml/in the way")).unwrap();
     let daemon = house.run(RUN);
-    let alarms = || text(&house.command(&["alarms"]).output().unwrap().stdout);
+    let alarms = || house.ask(&["alarms"]).1;
     assert!(alarms().contains("config.copies"), "{}", alarms());
 
     fs::remove_dir_all(house.path("config.running.toml")).unwrap();

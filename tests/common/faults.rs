@@ -2,6 +2,8 @@
 //!
 //! A file is a JSON array of [`Measured`]. Whoever measures calls [`record`]; `tests/faults.rs` makes the table of them all.
 
+#![allow(dead_code, reason = "each test uses what it needs")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
