@@ -200,6 +200,8 @@ impl Daemon {
         self.make_safe(&stage).await;
         self.remember().await;
         let (store, last_seq) = (self.site.store.clone(), self.site.bus.last_seq());
+        // What its task would have taken, had it not been between two lives.
+        store.collect(&self.site.store_tap);
         // With this the numbers go on without a gap; without it they jump ahead, and nothing is lost.
         let closed = tokio::task::spawn_blocking(move || store.close(last_seq));
         if let Ok(Ok(Err(error))) = timeout(CLOSING, closed).await {

@@ -44,7 +44,7 @@ pub(super) struct Site {
     pub bank: Arc<Bank>,
     pub store: Store,
     /// Readings on their way to the store. It outlives the store's task, so that none is missed between two lives of it.
-    store_tap: Arc<Tap>,
+    pub store_tap: Arc<Tap>,
     /// What the outputs' limits remember.
     pub ledger: Ledger,
     /// Where the controllers were.

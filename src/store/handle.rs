@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// Moves what waits in the tap to what waits for the disk. Never blocks.
-    pub(super) fn collect(&self, tap: &Tap) {
+    pub fn collect(&self, tap: &Tap) {
         let mut events = Vec::new();
         tap.drain(&mut events);
         let lost = self.pending().add(events.into_iter().filter_map(Entry::of));
