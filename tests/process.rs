@@ -70,7 +70,7 @@ fn a_hangup_takes_over_a_changed_file_and_changes_nothing_for_a_wrong_one() {
         daemon.hears("READY=1");
         daemon.says("reloaded", number + 1);
         let log = daemon.log();
-        let line = log.lines().filter(|line| line.contains("reloaded")).next_back().unwrap();
+        let line = log.lines().rfind(|line| line.contains("reloaded")).unwrap();
         assert!(line.contains(expected), "{line}");
     }
     assert!(daemon.lives());
