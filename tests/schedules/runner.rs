@@ -44,7 +44,7 @@ pub fn run(schedule: &Schedule) -> Trace<'_> {
     let (disk, broker) = (FakeDisk::default(), FakeBroker::default());
     let setting = Setting {
         disk: Arc::new(disk.clone()),
-        broker: Some(broker.clone()),
+        broker: schedule.has_broker().then(|| broker.clone()),
         state: Arc::new(directory()),
         ..Setting::default()
     };
@@ -125,7 +125,7 @@ impl<'s> Run<'s> {
     /// From the start of a daemon to its end, and the time before it without one.
     async fn live(&mut self, found: Setting) {
         let mut config = common::house(&varied(self.variant));
-        config.mqtt = Some(link::config());
+        config.mqtt = self.trace.schedule.has_broker().then(link::config);
         self.disk.fails(None);
         self.disk.hangs(false);
         let clock = Clock::simulated(self.wall);
@@ -257,7 +257,7 @@ impl<'s> Run<'s> {
     /// Takes a variant over, and gives whether it was.
     async fn reload(&mut self, variant: usize, daemon: &mut Daemon) -> bool {
         let mut config = common::house(&varied(variant));
-        config.mqtt = Some(link::config());
+        config.mqtt = self.trace.schedule.has_broker().then(link::config);
         let taken = daemon.reload(config).await;
         // A file that cannot be taken over would not be found by a next life either.
         assert_eq!(taken.is_err(), VARIANTS[variant].refused, "{}: {taken:?}", VARIANTS[variant].name);

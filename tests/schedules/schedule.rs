@@ -94,6 +94,13 @@ pub struct Schedule {
     pub length: Duration,
 }
 
+impl Schedule {
+    /// One in four has a broker: what is said to one takes nearly as long as all the rest.
+    pub fn has_broker(&self) -> bool {
+        self.seed.is_multiple_of(4)
+    }
+}
+
 /// The schedule of a seed: always the same one.
 pub fn draw(seed: u64) -> Schedule {
     let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
