@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// So many schedules each; the first that fails ends it.
-const SCHEDULES: &str = "40";
+const SCHEDULES: &str = "60";
 
 /// Seconds for a build and its schedules.
 const DEADLINE: &str = "240";
@@ -31,21 +31,19 @@ const GUARD: &str = "src/outputs/guard/mod.rs";
 const DEMANDS: &str = "src/outputs/guard/demands.rs";
 const OUTPUT: &str = "src/outputs/actor.rs";
 const CONTROLLER: &str = "src/controllers/actor.rs";
-const BANK: &str = "src/hardware/bank.rs";
+const TABLE: &str = "src/hardware/bank/table.rs";
+const RELOAD: &str = "src/daemon/reload.rs";
+const BUDGET: &str = "src/outputs/guard/budget.rs";
+const MEMORY: &str = "src/outputs/guard/memory.rs";
+const LEDGER: &str = "src/outputs/ledger.rs";
 const DAEMON: &str = "src/daemon.rs";
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "a lease never ends",
-        file: DEMANDS,
-        text: "let entry = Entry { owner, priority, level, until, because };",
-        mistake: "let until = until + std::time::Duration::from_secs(36_000);\n        let entry = Entry { owner, priority, level, until, because };",
-    },
-    Mutant {
         name: "a lease ends five seconds late",
         file: DEMANDS,
-        text: "let entry = Entry { owner, priority, level, until, because };",
-        mistake: "let until = until + std::time::Duration::from_secs(5);\n        let entry = Entry { owner, priority, level, until, because };",
+        text: "let entry = Entry { owner, priority, level, safe: wish == Wish::Safe, until, because };",
+        mistake: "let until = until + std::time::Duration::from_secs(5);\n        let entry = Entry { owner, priority, level, safe: wish == Wish::Safe, until, because };",
     },
     Mutant {
         name: "priorities are upside down",
@@ -56,8 +54,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "min_off is forgotten",
         file: GUARD,
-        text: "let may_turn_on = now >= self.since + self.limits.min_off;",
-        mistake: "let may_turn_on = true;",
+        text: "let min_off_ends = self.since + self.limits.min_off.saturating_sub(self.off_before);",
+        mistake: "let min_off_ends = self.since;",
     },
     Mutant {
         name: "min_on is forgotten",
@@ -68,20 +66,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "max_on is forgotten",
         file: GUARD,
-        text: "(Some(_), Some(since), Some(max_on)) => Some(since + max_on),",
-        mistake: "",
-    },
-    Mutant {
-        name: "min_on holds against safety",
-        file: GUARD,
-        text: "winner.priority != Priority::Safety) &&",
-        mistake: "winner.priority <= Priority::Safety) &&",
-    },
-    Mutant {
-        name: "off times count from the decision, also if the pin did not obey",
-        file: GUARD,
-        text: "self.since = now.max(self.now);\n    }\n\n    /// What the line must be at now.",
-        mistake: "let _ = now;\n        self.unsure = false;\n    }\n\n    /// What the line must be at now.",
+        text: "_ if stays_on && driving && on_until.is_some_and(|until| now >= until) => {",
+        mistake: "_ if stays_on && driving && on_until.is_some_and(|until| now >= until) && false => {",
     },
     Mutant {
         name: "a stop leaves outputs as they are",
@@ -91,9 +77,9 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the bank does not release what nobody holds",
-        file: BANK,
-        text: "state.confirmed != Some(slot.safe) && state.until < now",
-        mistake: "state.confirmed != Some(slot.safe) && state.until < now && false",
+        file: TABLE,
+        text: "if wanted != safe && entry.until < now {",
+        mistake: "if wanted != safe && entry.until < now && false {",
     },
     Mutant {
         name: "the bank holds for a minute",
@@ -102,46 +88,52 @@ const MUTANTS: &[Mutant] = &[
         mistake: "const GRACE: Duration = Duration::from_secs(60);",
     },
     Mutant {
-        name: "a pin is opened at its safe level with each life of its actor",
-        file: BANK,
-        text: "if locked(&self.state).taken {\n            return Ok(());\n        }",
-        mistake: "",
+        name: "the guard's memory goes with a restart",
+        file: LEDGER,
+        text: "let guard = Guard::restored(limits, memory.as_ref(), aged, now);",
+        mistake: "let _ = aged;\n        let guard = Guard::new(limits, now);",
     },
     Mutant {
-        name: "the guard's memory goes with its actor",
-        file: DAEMON,
-        text: "let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));",
-        mistake: "let clock = host.clock;\n    let body = actor(move |lifeline| {\n        let limits = crate::panics::locked(&with.guard).limits.clone();\n        let guard = Arc::new(Mutex::new(Guard::new(limits, clock.now())));\n        Output::new(id.clone(), outputs::actor::Surroundings { guard, ..with.clone() }, lifeline)\n    });",
+        name: "a budget is counted at half",
+        file: BUDGET,
+        text: "self.budget.on.saturating_sub(Duration::from_nanos(self.tally.sum()))",
+        mistake: "self.budget.on.saturating_sub(Duration::from_nanos(self.tally.sum() / 2))",
     },
     Mutant {
-        name: "a failed off is taken for done",
-        file: OUTPUT,
-        text: "if !std::mem::replace(&mut self.failed, true) {",
-        mistake: "if !self.failed {",
+        name: "starts are forgotten over a restart",
+        file: MEMORY,
+        text: "restored(&self.started, window, 1, aged, now)",
+        mistake: "{\n        let _ = (aged, now, &self.started);\n        Tally::new(window)\n    }",
     },
     Mutant {
-        name: "a failed write is not tried again",
-        file: OUTPUT,
-        text: "                self.step_after(RETRY, ctx);\n",
-        mistake: "",
+        name: "what limits remember is not written",
+        file: LEDGER,
+        text: "move || files::replace(&path, &bytes)).await;",
+        mistake: "move || {\n            let _ = (&path, &bytes);\n            Ok::<(), io::Error>(())\n        })\n        .await;",
+    },
+    Mutant {
+        name: "the bank knows no interlocks, and so neither does a guard",
+        file: TABLE,
+        text: "self.interlocks.insert(output.clone(), Interlocks { only_while, never_with });",
+        mistake: "let _ = (output, only_while, never_with);",
+    },
+    Mutant {
+        name: "a reload begins every output anew",
+        file: RELOAD,
+        text: "let difference = self.plan.to(&plan);\n",
+        mistake: "let mut difference = self.plan.to(&plan);\n        let outputs = config.outputs.iter().map(|output| (format!(\"outputs.{}\", output.id), Change::Replaced));\n        for (name, change) in outputs {\n            difference.changed.entry(name).or_insert(change);\n        }\n",
+    },
+    Mutant {
+        name: "the time since a record was written counts twice",
+        file: LEDGER,
+        text: "(Some(known.memory.clone()), uptime.saturating_sub(Duration::from_millis(known.uptime)))",
+        mistake: "(Some(known.memory.clone()), uptime)",
     },
     Mutant {
         name: "a stale reading is acted on",
         file: CONTROLLER,
         text: "let until = reading.at + self.config.stale_after;",
         mistake: "let until = self.with.clock.now() + self.config.stale_after * 2;",
-    },
-    Mutant {
-        name: "a controller's lease has no end",
-        file: CONTROLLER,
-        text: "let until = reading.at + self.config.stale_after;",
-        mistake: "let until = reading.at + std::time::Duration::from_secs(360_000);",
-    },
-    Mutant {
-        name: "a sensor that failed stays away",
-        file: "src/supervisor/mod.rs",
-        text: "            if !root.stopping {\n                root.begin(index, ctx);\n            }\n",
-        mistake: "            if !root.stopping && !matches!(root.wards[index].child.role, Role::Sensor(_)) {\n                root.begin(index, ctx);\n            }\n",
     },
     Mutant {
         name: "a hang in one lane is waited for in all",

@@ -45,6 +45,11 @@ pub const TEXT: &str = r#"
     address = 0x76
     every = "20s"
 
+    [sensors.both]
+    driver = "redundant"
+    inputs = ["air.temperature", "tank.temperature"]
+    policy = "failover"
+
     [outputs.heater]
     driver = "gpio"
     pin = 17
@@ -85,6 +90,35 @@ pub const TEXT: &str = r#"
     driver = "pwm"
     channel = 1
 
+    # A dosing pump: two minutes a day are soon used up.
+    [outputs.feeder]
+    driver = "gpio"
+    pin = 24
+    min_off = "5s"
+    max_on = { "40s" = "at once", "80s" = "per hour", "2m" = "per day" }
+
+    [outputs.circulation]
+    driver = "gpio"
+    pin = 26
+
+    # It starts seldom, and never without circulation.
+    [outputs.chiller]
+    driver = "gpio"
+    pin = 25
+    min_off = "5s"
+    max_starts = "5 per hour"
+    only_while = ["circulation"]
+
+    # A motor with a relay for each way.
+    [outputs.open]
+    driver = "gpio"
+    pin = 5
+    never_with = ["close"]
+
+    [outputs.close]
+    driver = "gpio"
+    pin = 6
+
     [controllers.warmth]
     kind = "pid"
     input = "air.temperature"
@@ -109,6 +143,8 @@ pub const TEXT: &str = r#"
     setpoint = 19.0
     kp = 0.2
     stale_after = "50s"
+    # The fan of this house does nothing, and sooner or later that is noticed.
+    watch = { gain = 2.0, within = "5m" }
 
     [simulation.plants.house]
     kind = "room"
@@ -135,6 +171,8 @@ pub struct House {
     pub sensors: Vec<Sensor>,
     pub outputs: Vec<Output>,
     pub controllers: Vec<Controller>,
+    /// The channels of sensors that compute.
+    pub computed: Vec<String>,
     pub flush: Duration,
 }
 
@@ -154,6 +192,95 @@ pub struct Output {
     pub actuator: Actuator,
     pub safe: Level,
     pub limits: Limits,
+    /// Those that must be on while it is.
+    pub only_while: Vec<String>,
+    /// Those that it is never on with.
+    pub never_with: Vec<String>,
+}
+
+/// A changed configuration: what stands in the place of what, and which parts that touches (`outputs.fan`).
+pub struct Variant {
+    pub name: &'static str,
+    pub edits: &'static [(&'static str, &'static str)],
+    pub touches: &'static [&'static str],
+    pub refused: bool,
+}
+
+/// The first is the file as it stands in [`TEXT`]. Those that change a limit make it stricter, so that what holds for the whole
+/// schedule is the limit of [`TEXT`].
+pub const VARIANTS: &[Variant] = &[
+    Variant { name: "as at first", edits: &[], touches: &[], refused: false },
+    Variant {
+        name: "gains and a setpoint",
+        edits: &[("kp = 0.1\n", "kp = 0.12\n"), ("setpoint = 22.0", "setpoint = 21.5")],
+        touches: &["controllers.warmth"],
+        refused: false,
+    },
+    Variant {
+        name: "an interval",
+        edits: &[("every = \"20s\"\n\n    [sensors.both]", "every = \"25s\"\n\n    [sensors.both]")],
+        touches: &["sensors.loft"],
+        refused: false,
+    },
+    Variant {
+        name: "stricter limits",
+        edits: &[("max_on = \"3m\"", "max_on = \"2m\""), ("80s", "70s"), ("5 per hour", "4 per hour")],
+        touches: &["outputs.relay", "outputs.feeder", "outputs.chiller"],
+        refused: false,
+    },
+    Variant { name: "another pin", edits: &[("pin = 27", "pin = 16")], touches: &["outputs.relay"], refused: false },
+    Variant {
+        name: "an output and a controller more",
+        edits: &[(
+            "[simulation.plants.house]",
+            "[outputs.spare]\ndriver = \"gpio\"\npin = 12\ncycle = \"20s\"\n[controllers.humid]\nkind = \"pid\"\ninput = \"loft.humidity\"\n\
+             raise = \"spare\"\nsetpoint = 99\nkp = 0.1\n[simulation.plants.house]",
+        )],
+        touches: &["outputs.spare", "controllers.humid"],
+        refused: false,
+    },
+    Variant {
+        name: "an output less",
+        edits: &[(
+            "[outputs.doser]\n    driver = \"gpio\"\n    pin = 23\n    min_off = \"2m\"\n    max_on = \"20s\"\n",
+            "",
+        )],
+        touches: &["outputs.doser"],
+        refused: false,
+    },
+    Variant {
+        name: "a sensor less",
+        edits: &[
+            (
+                "[sensors.soil]\n    driver = \"ads1115\"\n    bus = 1\n    address = 0x48\n    input = 0\n    \
+                 moisture = { dry = 2.8, wet = 1.1 }\n    every = \"20s\"\n",
+                "",
+            ),
+            ("    soil = \"bed\"\n", ""),
+        ],
+        touches: &["sensors.soil"],
+        refused: false,
+    },
+    Variant {
+        name: "no interlocks",
+        edits: &[("only_while = [\"circulation\"]", ""), ("never_with = [\"close\"]", "")],
+        touches: &["outputs.chiller", "outputs.open", "outputs.close"],
+        refused: false,
+    },
+    Variant {
+        name: "what needs a restart",
+        edits: &[("flush = \"30s\"", "flush = \"30s\"\n    path = \"other.db\""), ("pin = 27", "pin = 16")],
+        touches: &[],
+        refused: true,
+    },
+];
+
+/// The text of a variant.
+pub fn varied(variant: usize) -> String {
+    VARIANTS[variant].edits.iter().fold(TEXT.to_owned(), |text, (old, new)| {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text.replace(old, new)
+    })
 }
 
 pub struct Controller {
@@ -180,7 +307,11 @@ pub static HOUSE: LazyLock<House> = LazyLock::new(|| {
         actuator: output.device.actuator(),
         safe: output.limits.safe,
         limits: output.limits.clone(),
+        only_while: output.interlocks.only_while.iter().map(|id| id.as_str().to_owned()).collect(),
+        never_with: output.interlocks.never_with.iter().map(|id| id.as_str().to_owned()).collect(),
     });
+    let computed = config.computed.iter().map(|sensor| format!("{}.{}", sensor.id, sensor.formula.channel().name));
+    let computed = computed.collect();
     let controllers = config.controllers.iter().map(|controller| Controller {
         name: controller.id.as_str().to_owned(),
         input: controller.input.as_str().to_owned(),
@@ -191,11 +322,17 @@ pub static HOUSE: LazyLock<House> = LazyLock::new(|| {
         sensors: sensors.collect(),
         outputs: outputs.collect(),
         controllers: controllers.collect(),
+        computed,
         flush: config.store.flush,
     }
 });
 
 impl House {
+    /// All channels there are.
+    pub fn channels(&self) -> impl Iterator<Item = &String> {
+        self.sensors.iter().flat_map(|sensor| &sensor.channels).chain(&self.computed)
+    }
+
     pub fn output(&self, name: &str) -> &Output {
         self.outputs.iter().find(|output| output.name == name).unwrap()
     }

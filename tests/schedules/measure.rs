@@ -26,7 +26,12 @@ pub fn measure(trace: &Trace<'_>) -> Vec<Measured> {
             Deed::Kill { actor, .. } => killed(trace, done, actor, &mut measured),
             Deed::Jump { .. } => jumped(trace, done, &mut measured),
             Deed::Restart | Deed::Crash => ended(trace, done, &mut measured),
-            Deed::Demand { .. } | Deed::Adjust { .. } => {}
+            Deed::Reload { .. } => reloaded(done, &mut measured),
+            Deed::Demand { .. }
+            | Deed::Adjust { .. }
+            | Deed::Disk { .. }
+            | Deed::Broker { .. }
+            | Deed::Acknowledge { .. } => {}
         }
     }
     measured
@@ -111,6 +116,11 @@ fn obeyed(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mu
     if let Some((_, safe)) = moved.iter().find(|(from, to)| *from <= done.over && done.over < *to).filter(|_| !wanted) {
         push(into, format!("a pin {}", told(how)), "it is healed: until it is safe", safe - done.over, SLACK);
     }
+}
+
+fn reloaded(done: &Done, into: &mut Vec<Measured>) {
+    let fault = if done.taken { "a changed file is taken over" } else { "a changed file is refused" };
+    push(into, fault, "until all that changed has begun anew", done.over - done.at, Duration::from_secs(3));
 }
 
 fn killed(trace: &Trace<'_>, done: &Done, actor: &str, into: &mut Vec<Measured>) {

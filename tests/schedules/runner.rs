@@ -14,10 +14,12 @@ use homeostat::message::Event;
 use homeostat::model::{ChannelId, Claim, ControllerId, Demand, Monotonic, OutputId, Owner, Timestamp};
 use homeostat::store::Store;
 
-use super::house::{HOUSE, TEXT};
-use super::schedule::{Breakage, Deed, Schedule};
+use super::house::{HOUSE, VARIANTS, varied};
+use super::schedule::{Breakage, Deed, Schedule, Trouble};
 use super::spans::Moment;
 use super::trace::{Done, End, Life, Trace};
+use crate::common::disk::FakeDisk;
+use crate::common::link::{self, FakeBroker};
 use crate::common::{self, Setting};
 
 /// From a crash to `ExecStopPost`, and from there to the next start.
@@ -39,7 +41,13 @@ enum Step {
 
 /// Plays a schedule from beginning to end.
 pub fn run(schedule: &Schedule) -> Trace<'_> {
-    let setting = Setting::default();
+    let (disk, broker) = (FakeDisk::default(), FakeBroker::default());
+    let setting = Setting {
+        disk: Arc::new(disk.clone()),
+        broker: schedule.has_broker().then(|| broker.clone()),
+        state: Arc::new(directory()),
+        ..Setting::default()
+    };
     let mut run = Run {
         steps: steps(schedule),
         trace: Trace::new(schedule),
@@ -48,6 +56,9 @@ pub fn run(schedule: &Schedule) -> Trace<'_> {
         broken: BTreeMap::new(),
         now: Moment::ZERO,
         wall: common::BEGINNING,
+        variant: 0,
+        disk,
+        broker,
     };
     while run.trace.lives.last().is_none_or(|life| life.ended < schedule.length) {
         // Whatever a life leaves behind goes with its runtime.
@@ -63,7 +74,9 @@ fn steps(schedule: &Schedule) -> VecDeque<(Moment, Step)> {
     for (number, planned) in schedule.planned.iter().enumerate() {
         steps.push((planned.at, Step::Do(number)));
         match &planned.deed {
-            Deed::Break { lasts, .. } => steps.push((planned.at + *lasts, Step::Over(number))),
+            Deed::Break { lasts, .. } | Deed::Disk { lasts, .. } | Deed::Broker { lasts, .. } => {
+                steps.push((planned.at + *lasts, Step::Over(number)))
+            }
             Deed::Kill { lasts, .. } if !lasts.is_zero() => {
                 let times = lasts.as_millis() / AGAIN.as_millis();
                 steps.extend((1..=times as u32).map(|time| (planned.at + AGAIN * time, Step::KillAgain(number))));
@@ -76,6 +89,11 @@ fn steps(schedule: &Schedule) -> VecDeque<(Moment, Step)> {
     steps.into()
 }
 
+/// In memory where there is such a place: a thousand commits of a real disk take longer than all the rest.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 struct Run<'s> {
     steps: VecDeque<(Moment, Step)>,
     trace: Trace<'s>,
@@ -86,6 +104,10 @@ struct Run<'s> {
     broken: BTreeMap<&'static str, (usize, Option<Gate>)>,
     now: Moment,
     wall: Timestamp,
+    /// What the file is now.
+    variant: usize,
+    disk: FakeDisk,
+    broker: FakeBroker,
 }
 
 /// A daemon and those who watch it.
@@ -102,7 +124,10 @@ struct Watched {
 impl<'s> Run<'s> {
     /// From the start of a daemon to its end, and the time before it without one.
     async fn live(&mut self, found: Setting) {
-        let config = common::house(TEXT);
+        let mut config = common::house(&varied(self.variant));
+        config.mqtt = self.trace.schedule.has_broker().then(link::config);
+        self.disk.fails(None);
+        self.disk.hangs(false);
         let clock = Clock::simulated(self.wall);
         let world = match &self.world {
             None => daemon::simulated(&config, clock),
@@ -123,13 +148,15 @@ impl<'s> Run<'s> {
         let clock = Clock::simulated(clock.wall());
         let found = found.after(began.saturating_sub(self.now));
         let watched = watch(config, clock, &world, &found).await;
+        self.trace.variants.push((began, self.variant));
         self.trace.lives.push(Life { began, asked: began, ended: began, end: End::Lives, safe: Moment::ZERO });
-        self.play(&watched).await;
+        let mut watched = watched;
+        self.play(&mut watched).await;
         self.end(watched).await;
     }
 
     /// Does what is to be done, until the daemon is to end. Leaves how in the last of `lives`.
-    async fn play(&mut self, watched: &Watched) {
+    async fn play(&mut self, watched: &mut Watched) {
         // What was due while there was no daemon comes a little after its start, and no two things at one moment.
         let mut earliest = watched.world.now().since_start() + Duration::from_millis(101);
         while let Some((at, step)) = self.steps.pop_front() {
@@ -153,10 +180,17 @@ impl<'s> Run<'s> {
                         Deed::Crash => Some(End::Crashed),
                         _ => None,
                     };
-                    let taken = self.act(number, &deed, watched, now);
+                    let taken = match deed {
+                        Deed::Reload { variant } => self.reload(variant, &mut watched.daemon).await,
+                        _ => self.act(number, &deed, watched, now),
+                    };
+                    let over = watched.world.now().since_start();
+                    if let (true, Deed::Reload { variant }) = (taken, &deed) {
+                        self.trace.variants.push((over, *variant));
+                    }
                     self.numbers.insert(number, self.trace.done.len());
                     let life = self.trace.lives.len() - 1;
-                    self.trace.done.push(Done { at: now, deed, over: now, kills: vec![now], taken, life });
+                    self.trace.done.push(Done { at: now, deed, over, kills: vec![now], taken, life });
                     if let Some(end) = end {
                         self.trace.lives[life].end = end;
                         return;
@@ -200,12 +234,57 @@ impl<'s> Run<'s> {
                 clock.jump(*millis);
                 true
             }
-            Deed::Restart | Deed::Crash => true,
+            Deed::Disk { how, .. } => {
+                match how {
+                    Some(fault) => self.disk.fails(*fault),
+                    None => self.disk.hangs(true),
+                }
+                true
+            }
+            Deed::Broker { how, .. } => {
+                match how {
+                    Trouble::Down => self.broker.down(),
+                    Trouble::Slow => self.broker.slow(Duration::from_millis(150)),
+                    Trouble::Forgets => self.broker.forget(),
+                }
+                true
+            }
+            Deed::Acknowledge { alarm } => daemon.alarms().acknowledge(alarm).is_ok(),
+            Deed::Restart | Deed::Crash | Deed::Reload { .. } => true,
         }
+    }
+
+    /// Takes a variant over, and gives whether it was.
+    async fn reload(&mut self, variant: usize, daemon: &mut Daemon) -> bool {
+        let mut config = common::house(&varied(variant));
+        config.mqtt = self.trace.schedule.has_broker().then(link::config);
+        let taken = daemon.reload(config).await;
+        // A file that cannot be taken over would not be found by a next life either.
+        assert_eq!(taken.is_err(), VARIANTS[variant].refused, "{}: {taken:?}", VARIANTS[variant].name);
+        if taken.is_ok() {
+            self.variant = variant;
+        }
+        taken.is_ok()
     }
 
     /// What a deed broke is whole again, if nothing else has broken it since.
     fn over(&mut self, number: usize, now: Moment) {
+        match &self.trace.schedule.planned[number].deed {
+            Deed::Disk { .. } => {
+                self.disk.fails(None);
+                self.disk.hangs(false);
+            }
+            Deed::Broker { .. } => {
+                self.broker.up();
+                self.broker.slow(Duration::from_millis(1));
+            }
+            _ => {}
+        }
+        if let (Deed::Disk { .. } | Deed::Broker { .. }, Some(&done)) =
+            (&self.trace.schedule.planned[number].deed, self.numbers.get(&number))
+        {
+            self.trace.done[done].over = now;
+        }
         let device = self.broken.iter().find(|(_, (by, _))| *by == number).map(|(device, _)| *device);
         let Some((device, (_, gate))) = device.and_then(|device| self.broken.remove_entry(device)) else { return };
         if let Some(world) = &self.world {
@@ -222,6 +301,11 @@ impl<'s> Run<'s> {
         let asked = world.now().since_start();
         let life = self.trace.lives.len() - 1;
         let store = daemon.store().clone();
+        if asked >= self.trace.schedule.length {
+            let topics = self.broker.topics().into_iter();
+            self.trace.retained =
+                topics.filter_map(|topic| Some((topic.clone(), self.broker.retained(&topic)?))).collect();
+        }
         let end = match &self.trace.lives[life].end {
             End::Crashed => End::Crashed,
             _ => End::Stopped(daemon.stop(Duration::from_secs(3)).await),
@@ -247,7 +331,7 @@ impl<'s> Run<'s> {
             let changes = world.changes(output.actuator).into_iter();
             self.trace.levels.insert(&output.name, changes.map(|(at, level)| (at.since_start(), level)).collect());
         }
-        for channel in HOUSE.sensors.iter().flat_map(|sensor| &sensor.channels) {
+        for channel in HOUSE.channels() {
             let stored = store.readings(&ChannelId::parse(channel).unwrap()).unwrap();
             self.trace.stored.insert(channel, stored);
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use homeostat::message::Adjust;
 use homeostat::model::{Priority, Wish};
+use homeostat::store::disk::Fault;
 
-use super::house::HOUSE;
+use super::house::{HOUSE, VARIANTS};
 use super::spans::Moment;
 
 /// Until here things happen …
@@ -39,6 +40,17 @@ pub const BREAKAGES: [Breakage; 6] = [
     Breakage::PanicsInDrop,
 ];
 
+/// What a broker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    Down,
+    Slow,
+    Forgets,
+}
+
+/// The alarm of the controller that has a watch.
+pub const WATCH: &str = "controllers.draught.watch";
+
 /// One thing that is done to the daemon or its world.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Deed {
@@ -52,6 +64,14 @@ pub enum Deed {
     Adjust { controller: &'static str, how: Adjust },
     /// Civil time jumps.
     Jump { millis: i64 },
+    /// The file is changed, and taken over: a number in `VARIANTS`.
+    Reload { variant: usize },
+    /// The disk fails in a way, or hangs with `None`, until it is well again. It is well at the start of a next life.
+    Disk { how: Option<Fault>, lasts: Duration },
+    /// The broker is in trouble for a while.
+    Broker { how: Trouble, lasts: Duration },
+    /// A person acknowledges an alarm.
+    Acknowledge { alarm: &'static str },
     /// The daemon is stopped in good order and started again.
     Restart,
     /// The process dies, what `ExecStopPost` does is done, and it is started again.
@@ -74,6 +94,13 @@ pub struct Schedule {
     pub length: Duration,
 }
 
+impl Schedule {
+    /// One in four has a broker: what is said to one takes nearly as long as all the rest.
+    pub fn has_broker(&self) -> bool {
+        self.seed.is_multiple_of(4)
+    }
+}
+
 /// The schedule of a seed: always the same one.
 pub fn draw(seed: u64) -> Schedule {
     let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
@@ -81,6 +108,10 @@ pub fn draw(seed: u64) -> Schedule {
     for _ in 0..rng.usize(18..32) {
         scene(&mut rng, &mut planned);
     }
+    for _ in 0..rng.usize(4..12) {
+        planned.push(around(&mut rng));
+    }
+    planned.push(Planned { at: QUIET, deed: Deed::Reload { variant: 0 } });
     planned.sort_by_key(|planned: &Planned| planned.at);
     // No two at one moment, so that their order means nothing.
     for index in 1..planned.len() {
@@ -100,7 +131,16 @@ fn scene(rng: &mut Rng, planned: &mut Vec<Planned>) {
         0 => pick(rng, &HOUSE.sensors).name.as_str(),
         _ => controller.input.split('.').next().unwrap_or_default(),
     };
+    // Whoever has an interlock happens together with the other.
+    let partners: Vec<&'static str> = HOUSE
+        .output(output)
+        .only_while
+        .iter()
+        .chain(&HOUSE.output(output).never_with)
+        .map(|name| name.as_str())
+        .collect();
     for _ in 0..rng.usize(2..8) {
+        let output = if partners.is_empty() || rng.bool() { output } else { pick(rng, &partners) };
         let at = begins + millis(rng, 0, spread);
         let lasts = |rng: &mut Rng| {
             let longest = *pick(rng, &[3_000, 20_000, 90_000, 400_000]);
@@ -124,6 +164,23 @@ fn scene(rng: &mut Rng, planned: &mut Vec<Planned>) {
         };
         planned.push(Planned { at, deed });
     }
+}
+
+/// What happens around the house: its file, its disk, its broker, and people.
+fn around(rng: &mut Rng) -> Planned {
+    let at = millis(rng, 10_000, BUSY.as_millis() as u64);
+    let longest = *pick(rng, &[5_000, 60_000, 900_000]);
+    let lasts = millis(rng, 500, longest).min(QUIET.saturating_sub(at));
+    let deed = match rng.u8(0..10) {
+        0..=5 => Deed::Reload { variant: rng.usize(0..VARIANTS.len()) },
+        6 => {
+            let faults = [None, Some(Fault::Full), Some(Fault::ReadOnly), Some(Fault::NoAccess), Some(Fault::Io)];
+            Deed::Disk { how: *pick(rng, &faults), lasts }
+        }
+        7 | 8 => Deed::Broker { how: *pick(rng, &[Trouble::Down, Trouble::Slow, Trouble::Forgets]), lasts },
+        _ => Deed::Acknowledge { alarm: WATCH },
+    };
+    Planned { at, deed }
 }
 
 fn demand(rng: &mut Rng, output: &'static str, at: Moment) -> Deed {

@@ -86,7 +86,11 @@ impl Shrinker {
             for _ in 0..4 {
                 let mut shorter = self.best.schedule.clone();
                 match &mut shorter.planned[index].deed {
-                    Deed::Break { lasts, .. } | Deed::Kill { lasts, .. } | Deed::Demand { lease: lasts, .. } => {
+                    Deed::Break { lasts, .. }
+                    | Deed::Kill { lasts, .. }
+                    | Deed::Disk { lasts, .. }
+                    | Deed::Broker { lasts, .. }
+                    | Deed::Demand { lease: lasts, .. } => {
                         *lasts = Duration::from_millis(lasts.as_millis() as u64 / 2);
                     }
                     _ => break,

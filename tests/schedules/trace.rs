@@ -9,7 +9,7 @@ use homeostat::model::{Level, Reading};
 use homeostat::store::Stored;
 use homeostat::supervisor::Stage;
 
-use super::house::{HOUSE, Output, Sensor};
+use super::house::{HOUSE, Output, Sensor, VARIANTS};
 use super::schedule::{Breakage, Deed, Schedule};
 use super::spans::{Moment, Spans};
 
@@ -22,6 +22,10 @@ pub struct Trace<'s> {
     /// Everything told on the bus, with the moment and the life it was told in.
     pub told: Vec<(Moment, usize, Event)>,
     pub stored: BTreeMap<&'static str, Vec<Stored>>,
+    /// Which variant of the file held from when on.
+    pub variants: Vec<(Moment, usize)>,
+    /// What the broker had, by topic, before the last stop.
+    pub retained: BTreeMap<String, String>,
     /// When the watchdog was fed.
     pub fed: Vec<Moment>,
     usable: BTreeMap<String, Vec<(Moment, usize)>>,
@@ -75,6 +79,8 @@ impl<'s> Trace<'s> {
             levels: BTreeMap::new(),
             told: Vec::new(),
             stored: BTreeMap::new(),
+            variants: Vec::new(),
+            retained: BTreeMap::new(),
             fed: Vec::new(),
             usable: BTreeMap::new(),
             bad: BTreeMap::new(),
@@ -148,6 +154,36 @@ impl<'s> Trace<'s> {
             })
         };
         self.broken(hit).union(&self.killed(&format!("sensors.{}", sensor.name)))
+    }
+
+    /// When the file was such that a part (`outputs.fan`) was not as at first, from the reload that changed it until that which
+    /// changed it back is through.
+    pub fn varied(&self, part: &str) -> Spans {
+        let touched = |variant: usize| VARIANTS[variant].touches.contains(&part);
+        let ends = self.variants.iter().skip(1).map(|(at, _)| *at).chain([self.schedule.length]);
+        let spans = self.variants.iter().zip(ends).filter(|((_, variant), _)| touched(*variant));
+        let around = self.done.iter().enumerate().filter_map(|(_, done)| match done.deed {
+            Deed::Reload { variant } if done.taken => {
+                let before = self.variants.iter().take_while(|(at, _)| *at < done.over).last();
+                let is_of_it = touched(variant) || before.is_some_and(|(_, before)| touched(*before));
+                is_of_it.then_some((done.at, done.over + Duration::from_millis(2)))
+            }
+            _ => None,
+        });
+        spans.map(|((from, _), to)| (*from, to)).chain(around).collect()
+    }
+
+    /// When a controller surely was tripped: from the moment at which it says so until a person acknowledges that, or a next life.
+    pub fn tripped(&self, controller: &str) -> Spans {
+        let mode = |event: &Event| matches!(event, Event::Controller(state) if state.mode == Mode::Tripped);
+        let spans = self.told_of(&format!("controllers.{controller}")).filter(|(.., event)| mode(event)).map(
+            |(at, life, _)| {
+                let acknowledged =
+                    self.done.iter().find(|done| matches!(done.deed, Deed::Acknowledge { .. }) && done.at >= *at);
+                (*at, acknowledged.map_or(Moment::MAX, |done| done.at).min(self.lives[*life].asked))
+            },
+        );
+        spans.collect()
     }
 
     pub fn broken(&self, hit: impl Fn(&str, Breakage) -> bool) -> Spans {

@@ -57,7 +57,8 @@ pub fn confirmed(trace: &Trace<'_>) -> Result<(), Violation> {
             let until = told.get(number + 1).map_or(trace.schedule.length, |next| next.0).min(trace.lives[*life].asked);
             let claimed: Spans = [(*at + Duration::from_millis(1_500), until)].into_iter().collect();
             let other = trace.level_is(&output.name, |level| level.is_on() != state.on);
-            let wrong = claimed.without(&claimed.without(&other)).without(&away);
+            let varied = trace.varied(&format!("outputs.{}", output.name));
+            let wrong = claimed.without(&claimed.without(&other)).without(&away).without(&varied);
             if let Some((from, _)) = wrong.first_over(TICK) {
                 let is = if state.on { "on" } else { "off" };
                 return violated(
@@ -133,8 +134,14 @@ fn controlled(trace: &Trace<'_>, output: &Output) -> Spans {
     let mut spans = Vec::new();
     for controller in HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name)) {
         let away = trace.controller_surely_away(&controller.name);
+        let tripped = trace.tripped(&controller.name);
         for &(at, life) in trace.usable(&controller.input) {
             let fresh = (at + controller.stale_after).min(trace.lives[life].asked);
+            // It takes back what it demanded when it trips.
+            if tripped.contains(at) {
+                continue;
+            }
+            let fresh = tripped.iter().map(|(from, _)| from).find(|from| (at..fresh).contains(from)).unwrap_or(fresh);
             let back = away.iter().find(|(from, to)| (*from..*to).contains(&at)).map_or(at, |(_, to)| to);
             spans.push((back, fresh));
         }

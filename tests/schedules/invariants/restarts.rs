@@ -18,7 +18,9 @@ pub fn pins_stay(trace: &Trace<'_>) -> Result<(), Violation> {
         let name = format!("outputs.{}", output.name);
         let there: Vec<Moment> = trace.told_of(&name).map(|(at, ..)| *at).collect();
         for (gone, back) in trace.output_away(&output.name).iter() {
-            if broken.touches(gone.saturating_sub(SLACK), back.min(trace.schedule.length))
+            if trace.varied(&name).touches(gone, back)
+                || !output.only_while.is_empty()
+                || broken.touches(gone.saturating_sub(SLACK), back.min(trace.schedule.length))
                 || ends.touches(gone, back + TICK * 2)
             {
                 continue;
@@ -36,6 +38,23 @@ pub fn pins_stay(trace: &Trace<'_>) -> Result<(), Violation> {
                 } else if at >= back && at <= back + TICK && !released && !explained(trace, output, gone, back) {
                     return violated(at, what);
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub fn reload(trace: &Trace<'_>) -> Result<(), Violation> {
+    for done in trace.done.iter().filter(|done| matches!(done.deed, Deed::Reload { .. })) {
+        for output in HOUSE.outputs.iter().filter(|output| output.only_while.is_empty()) {
+            let span = (done.at, done.over + TICK);
+            let name = format!("outputs.{}", output.name);
+            let touched = trace.varied(&name).touches(span.0, span.1)
+                || trace.pin_broken(output).longer(SLACK).touches(span.0, span.1)
+                || trace.output_away(&output.name).longer(TICK).touches(span.0, span.1);
+            let moved = trace.levels[output.name.as_str()].iter().find(|(at, _)| (span.0..=span.1).contains(at));
+            if let (false, Some((at, level))) = (touched || explained(trace, output, span.0, span.1), moved) {
+                return violated(*at, format!("{} goes to {level:?} at {:?}", output.name, done.deed));
             }
         }
     }
@@ -60,5 +79,6 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
     let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
     let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
     let limits = limits.into_iter().flatten().any(|limit| since.is_some_and(|since| meanwhile(since + limit)));
-    demands || readings || limits || output.limits.cycle.is_some()
+    let others = !output.limits.budgets.is_empty() || output.limits.starts.is_some() || !output.never_with.is_empty();
+    demands || readings || limits || others || output.limits.cycle.is_some()
 }

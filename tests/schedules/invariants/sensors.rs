@@ -69,7 +69,7 @@ pub fn back(trace: &Trace<'_>) -> Result<(), Violation> {
 
 /// From each moment from which a sensor was left alone, within one life, until it must be back.
 pub fn windows(trace: &Trace<'_>, sensor: &Sensor) -> Vec<(Moment, Moment)> {
-    let hit = trace.sensor_hit(sensor);
+    let hit = trace.sensor_hit(sensor).union(&trace.varied(&format!("sensors.{}", sensor.name)));
     let due = |(_, healed): (Moment, Moment)| (healed, healed + RETURN);
     let in_peace = |(healed, due): &(Moment, Moment)| {
         let lives = trace.lives.iter().any(|life| life.began <= *healed && *due < life.asked);
@@ -88,7 +88,7 @@ pub fn quiet(trace: &Trace<'_>) -> Result<(), Violation> {
             Some((at, _, Event::Controller(state))) if acts(*at, &state.mode) => state,
             _ => return violated(settled, format!("{} does not act", controller.name)),
         };
-        for moved in &controller.moves {
+        for moved in controller.moves.iter().filter(|_| state.mode != Mode::Tripped) {
             let output = match last(format!("outputs.{moved}")) {
                 Some((.., Event::Output(output))) => Some(output),
                 _ => None,
@@ -115,5 +115,6 @@ fn excused(trace: &Trace<'_>, sensor: &Sensor) -> Spans {
         let returned = good.iter().find(|at| **at > healed).map_or(Moment::MAX, |at| *at + Duration::from_nanos(1));
         (from, returned.min(healed + RETURN))
     });
-    starts.collect::<Spans>().union(&recovering.collect())
+    let varied = trace.varied(&format!("sensors.{}", sensor.name));
+    starts.collect::<Spans>().union(&recovering.collect()).union(&varied.longer(sensor.every))
 }
