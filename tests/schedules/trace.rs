@@ -162,7 +162,7 @@ impl<'s> Trace<'s> {
         let touched = |variant: usize| VARIANTS[variant].touches.contains(&part);
         let ends = self.variants.iter().skip(1).map(|(at, _)| *at).chain([self.schedule.length]);
         let spans = self.variants.iter().zip(ends).filter(|((_, variant), _)| touched(*variant));
-        let around = self.done.iter().enumerate().filter_map(|(_, done)| match done.deed {
+        let around = self.done.iter().filter_map(|done| match done.deed {
             Deed::Reload { variant } if done.taken => {
                 let before = self.variants.iter().take_while(|(at, _)| *at < done.over).last();
                 let is_of_it = touched(variant) || before.is_some_and(|(_, before)| touched(*before));
