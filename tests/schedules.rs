@@ -1,7 +1,7 @@
 //! Many schedules of mixed faults, each two hours of the whole daemon in virtual time, and what must hold in all of them.
 //!
 //! ```text
-//! cargo test --test schedules                                      60 of them
+//! cargo test --test schedules                                      200 of them
 //! HOMEOSTAT_SCHEDULES=2000 cargo test --test schedules             any number
 //! HOMEOSTAT_SEED=17 cargo test --test schedules -- --nocapture     one again, bit for bit, and all that happens in it
 //! ```
@@ -22,7 +22,7 @@ use schedules::runner::run;
 use schedules::schedule::draw;
 use schedules::shrink::{Failure, shrink};
 
-const USUAL: u64 = 60;
+const USUAL: u64 = 200;
 
 #[test]
 fn whatever_fails_and_whenever_outputs_are_safe_and_readings_are_kept() {

@@ -83,7 +83,7 @@ impl Output {
             match self.with.slot.level() {
                 _ if self.writing => {}
                 Some(found) => guard.observed(found, now),
-                None => guard.unsure(now),
+                None => guard.unsure(self.with.slot.wanted(), now),
             }
             guard.step(now, blocked.as_ref())
         };

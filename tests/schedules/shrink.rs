@@ -56,7 +56,7 @@ impl Shrinker {
     fn end_early(&mut self) {
         for margin in [1, 30, 100] {
             let mut shorter = self.best.schedule.clone();
-            shorter.length = shorter.length.min(self.best.violation.at + Duration::from_secs(margin));
+            shorter.length = shorter.length.min(self.best.violation.at.saturating_add(Duration::from_secs(margin)));
             shorter.planned.retain(|planned| planned.at <= shorter.length);
             if self.better(shorter) {
                 return;

@@ -46,7 +46,7 @@ impl Spans {
 
     /// Each span goes on for so much longer.
     pub fn longer(&self, by: Duration) -> Self {
-        self.iter().map(|(from, to)| (from, to + by)).collect()
+        self.iter().map(|(from, to)| (from, to.saturating_add(by))).collect()
     }
 
     /// The first span that is longer than `tolerance`.

@@ -34,6 +34,11 @@ impl Slot {
         self.look(|table| table.entries.get(&self.key)?.pin.level())
     }
 
+    /// What it is to be at, whoever wanted that last.
+    pub fn wanted(&self) -> Level {
+        self.look(|table| Some(table.entries.get(&self.key)?.wanted)).unwrap_or(self.safe)
+    }
+
     /// How sure that is; `None` while it is not confirmed at all.
     pub fn confirmation(&self) -> Option<Confirmation> {
         self.look(|table| match table.entries.get(&self.key)?.pin {

@@ -225,10 +225,15 @@ impl Guard {
 
     /// The line does not obey, so nobody knows where it is. On and off times count from when it is [observed](Self::observed)
     /// again: a compressor whose off was written late rests from then, and what could not be turned off is not turned on. Until
-    /// then it may be on, and counts as on.
-    pub fn unsure(&mut self, now: Monotonic) {
+    /// then it may be on, and counts as on. `wanted` is what it is to be at, which somebody else may have changed: what the bank
+    /// turns off is not turned on again as if it had been on all the time.
+    pub fn unsure(&mut self, wanted: Level, now: Monotonic) {
         let now = self.seen_late(now);
         (self.unsure, self.unseen) = (true, false);
+        if wanted.is_on() != self.line.is_on() {
+            self.was_driven = self.driven_since.take().is_some();
+            self.line = wanted;
+        }
         self.turned(now);
     }
 

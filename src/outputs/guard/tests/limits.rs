@@ -80,7 +80,7 @@ fn what_is_not_seen_off_counts_as_on_from_the_decision_and_what_was_seen_off_doe
         for (second, found) in seen {
             match found {
                 Some(found) => guard.observed(*found, at(*second)),
-                None => guard.unsure(at(*second)),
+                None => guard.unsure(Level::OFF, at(*second)),
             }
             assert!(!stepped(&mut guard, *second, None).write.is_on());
         }
@@ -99,6 +99,20 @@ fn what_is_not_seen_off_counts_as_on_from_the_decision_and_what_was_seen_off_doe
 }
 
 #[test]
+fn what_somebody_else_turns_off_is_not_turned_on_again_at_once() {
+    let mut guard = Guard::new(Limits { min_on: secs(20), min_off: secs(5), ..budget(30, 3600) }, at(0));
+    guard.observed(Level::OFF, at(0));
+    act(&mut guard, &always());
+    assert!(stepped(&mut guard, 5, None).write.is_on());
+    // The bank turns it off, and the pin does not say whether that worked.
+    guard.unsure(Level::OFF, at(10));
+    assert!(!stepped(&mut guard, 10, None).write.is_on(), "neither for min_on nor for the demand");
+    guard.observed(Level::OFF, at(12));
+    let begins = (12..99).find(|second| stepped(&mut guard, *second, None).write.is_on());
+    assert_eq!(begins, Some(17));
+}
+
+#[test]
 fn what_a_crash_may_have_left_on_is_on_until_it_is_seen_off() {
     let limits = Limits { min_off: secs(5), ..budget(30, 3600) };
     let crashed = Guard::new(limits.clone(), at(0)).memory(at(1)).after_a_crash();
@@ -107,7 +121,7 @@ fn what_a_crash_may_have_left_on_is_on_until_it_is_seen_off() {
         let mut guard = restored();
         act(&mut guard, &always());
         if unsure {
-            guard.unsure(at(2));
+            guard.unsure(Level::OFF, at(2));
             assert!(!stepped(&mut guard, 6, None).write.is_on());
         }
         guard.observed(Level::OFF, at(8));

@@ -247,7 +247,7 @@ fn off_times_count_from_when_the_line_obeyed() {
     guard.demand(asks("a", Manual, 1.0, FOREVER)).unwrap();
     // The write that was to turn it off fails until 40, so nobody may turn it on before 50.
     for second in 21..40 {
-        guard.unsure(at(second));
+        guard.unsure(Level::OFF, at(second));
         assert!(!guard.step(at(second), None).write.is_on(), "at {second}");
     }
     for second in 40..60 {
