@@ -45,7 +45,7 @@ pub fn record(fault: &str, how: &str, seconds: f64, promised: f64, command: &str
 pub fn record_all(measured: impl IntoIterator<Item = Measured>) {
     static KEPT: Mutex<Option<BTreeMap<(String, String), Measured>>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap();
-    let kept = kept.get_or_insert_with(BTreeMap::new);
+    let kept = kept.get_or_insert_with(before);
     for new in measured {
         match kept.get_mut(&(new.fault.clone(), new.how.clone())) {
             Some(old) => merge(old, &new),
@@ -59,6 +59,13 @@ pub fn record_all(measured: impl IntoIterator<Item = Measured>) {
     fs::create_dir_all(directory()).unwrap();
     fs::write(&written, serde_json::to_string_pretty(&all).unwrap()).unwrap();
     fs::rename(&written, &file).unwrap();
+}
+
+/// What earlier runs of this test binary have dropped: those that need nothing installed and those that do are run apart.
+fn before() -> BTreeMap<(String, String), Measured> {
+    let text = fs::read_to_string(directory().join(format!("{}.json", binary()))).unwrap_or_default();
+    let measured: Vec<Measured> = serde_json::from_str(&text).unwrap_or_default();
+    measured.into_iter().map(|one| ((one.fault.clone(), one.how.clone()), one)).collect()
 }
 
 /// All that was ever dropped, by fault: of the same measurement the worst.

@@ -37,6 +37,11 @@ pub fn measure(trace: &Trace<'_>) -> Vec<Measured> {
     measured
 }
 
+/// Whether the first file was in force for all the time until `to`: with another one, other actors and pins may be there.
+fn first_file(trace: &Trace<'_>, to: Moment) -> bool {
+    !trace.done.iter().any(|done| matches!(done.deed, Deed::Reload { .. }) && done.taken && done.at <= to)
+}
+
 fn push(into: &mut Vec<Measured>, fault: impl Into<String>, how: &str, took: Duration, promised: Duration) {
     into.push(Measured {
         fault: fault.into(),
@@ -89,11 +94,12 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             });
             let one_life = trace.lives.iter().any(|life| life.began <= from && to < life.asked);
             let moved = trace.level_is(&output.name, |level: Level| level != output.safe);
-            if others || !one_life || !moved.contains(from) {
+            let end = moved.iter().filter(|(start, end)| *start <= to && *end > from).map(|(_, end)| end).last();
+            let end = end.unwrap_or(from);
+            if others || !one_life || !moved.contains(from) || !first_file(trace, end) {
                 continue;
             }
-            let end = moved.iter().filter(|(start, end)| *start <= to && *end > from).map(|(_, end)| end).last();
-            let took = end.unwrap_or(from).saturating_sub(last);
+            let took = end.saturating_sub(last);
             let promised = controller.stale_after + SLACK;
             push(
                 into,
@@ -113,7 +119,11 @@ fn obeyed(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mu
     let moved = trace.level_is(&output.name, |level| level != output.safe);
     let wanted =
         sure(trace, output).touches(done.over, done.over + SLACK) || trace.output_away(device).contains(done.over);
-    if let Some((_, safe)) = moved.iter().find(|(from, to)| *from <= done.over && done.over < *to).filter(|_| !wanted) {
+    if let Some((_, safe)) = moved
+        .iter()
+        .find(|(from, to)| *from <= done.over && done.over < *to)
+        .filter(|(_, safe)| !wanted && first_file(trace, *safe))
+    {
         push(into, format!("a pin {}", told(how)), "it is healed: until it is safe", safe - done.over, SLACK);
     }
 }
@@ -134,7 +144,7 @@ fn killed(trace: &Trace<'_>, done: &Done, actor: &str, into: &mut Vec<Measured>)
     // One whose pin cannot be taken cannot come back.
     let broken = HOUSE.outputs.iter().filter(|output| actor == format!("outputs.{}", output.name));
     let broken = broken.map(|output| trace.pin_broken(output)).any(|broken| broken.touches(life.began, last + RETURN));
-    if let Some(back) = back.filter(|back| *back < life.asked && !broken) {
+    if let Some(back) = back.filter(|back| *back < life.asked && !broken && first_file(trace, *back)) {
         let fault = format!("the actor of {} is ended", if kind == "outputs" { "an output" } else { "a controller" });
         push(into, fault, "ended again and again, then left alone: until it is back", back - last, RETURN);
     }
