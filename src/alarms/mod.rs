@@ -59,6 +59,14 @@ impl Alarms {
         self.stand(name, text, false);
     }
 
+    /// The alarm stands while there is such a trouble: [`raise`](Self::raise) with a text, [`clear`](Self::clear) without.
+    pub fn set(&self, name: &str, trouble: Option<&str>) {
+        match trouble {
+            Some(text) => self.raise(name, text),
+            None => self.clear(name),
+        }
+    }
+
     /// The alarm stands until a person [acknowledges](Self::acknowledge) it.
     pub fn latch(&self, name: &str, text: &str) {
         self.stand(name, text, true);

@@ -179,6 +179,12 @@ fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Tells a person on standard error what is wrong with a file.
+fn complain(wrong: &Wrong) {
+    let mut err = io::stderr();
+    let _ = err.write_all(tell(wrong, &err).as_bytes());
+}
+
 /// What is wrong with a file, for people.
 fn tell(wrong: &Wrong, stream: &impl IsTerminal) -> String {
     match wrong {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{Exit, tell};
+use super::{Exit, complain};
 use crate::config::{Config, Wrong, load, parse};
 use crate::copies::{Copies, texts};
 use crate::lock::{Lock, LockError};
@@ -88,11 +88,6 @@ pub async fn configurations(file: &Path, copies: &Copies, after: After) -> Resul
         }
     }
     Ok(configs)
-}
-
-fn complain(wrong: &Wrong) {
-    let mut err = io::stderr();
-    let _ = err.write_all(tell(wrong, &err).as_bytes());
 }
 
 /// A copy, which need not be there.

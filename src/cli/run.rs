@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::attempt::Attempt;
 use super::machine::state_directory;
-use super::{Exit, serve, tell};
+use super::{Exit, complain, serve};
 use crate::config::Config;
 use crate::copies::Copies;
 use crate::lock::{Lock, LockError};
@@ -31,8 +31,7 @@ pub fn run(file: &Path, fallback: bool) -> Exit {
     let (config, attempt) = match Attempt::begin(file, Copies::new(&state), fallback) {
         Ok(begun) => begun,
         Err(wrong) => {
-            let mut err = io::stderr();
-            let _ = err.write_all(tell(&wrong, &err).as_bytes());
+            complain(&wrong);
             return Exit::Configuration;
         }
     };

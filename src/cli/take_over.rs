@@ -46,7 +46,7 @@ pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String
             }
             let hint = match error {
                 daemon::Refused::HalfWay => "look into the log; if it goes on running, reload again",
-                daemon::Refused::NotRunning(_) => "nothing was changed; ask again",
+                daemon::Refused::NotRunning => "nothing was changed; ask again",
                 daemon::Refused::NeedsRestart(_) | daemon::Refused::Broker(_) | daemon::Refused::Held(_) => MEND,
             };
             return Err(refused(error.to_string(), hint));
@@ -55,10 +55,7 @@ pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String
     let (papers, before) = (taken.clone(), attempt.clone());
     let all_safe = daemon.leaving().is_empty();
     let astray = aside(move || papers.settle(Some(&before).filter(|_| !all_safe))).await;
-    match astray.flatten() {
-        Some(text) => daemon.alarms().raise(COPIES, &text),
-        None => daemon.alarms().clear(COPIES),
-    }
+    daemon.alarms().set(COPIES, astray.flatten().as_deref());
     daemon.alarms().clear(ALARM);
     Ok((difference.to_string(), taken))
 }

@@ -5,7 +5,6 @@
 //! leave, outputs that leave go to their safe levels, sensors leave; then outputs are taken at their safe levels, sensors
 //! and controllers begin.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +46,9 @@ pub enum Refused {
         "the daemon stopped answering half way, and a part of the change may be in effect: reload again, or restart homeostat"
     )]
     HalfWay,
-    /// The daemon is on its way up or down, or its root does not answer.
-    #[error("the daemon is not running, it {0}; try again")]
-    NotRunning(&'static str),
+    /// The daemon is on its way down.
+    #[error("the daemon is not running, it stops; try again")]
+    NotRunning,
 }
 
 impl Daemon {
@@ -58,9 +57,8 @@ impl Daemon {
     /// # Errors
     /// See [`Refused`].
     pub async fn reload(&mut self, config: Config) -> Result<Difference, Refused> {
-        match self.running().await {
-            Stage::Running => {}
-            _ => return Err(Refused::NotRunning("stops")),
+        if self.running().await != Stage::Running {
+            return Err(Refused::NotRunning);
         }
         let plan = Plan::of(&config);
         let difference = self.plan.to(&plan);
@@ -154,9 +152,9 @@ impl Daemon {
         }
         if for_good {
             site.alarms.clear_all_of(name);
-        }
-        if let (true, Some((_, id))) = (for_good, name.split_once('.')) {
-            site.bus.tell(Event::Gone(Gone { id: id.into() }));
+            if let Some((_, id)) = name.split_once('.') {
+                site.bus.tell(Event::Gone(Gone { id: id.into() }));
+            }
         }
     }
 
@@ -169,24 +167,23 @@ impl Daemon {
             world.rebuild(config.simulation.unwrap_or_default());
         }
         let mut children: Vec<Child> = Vec::new();
-        let mut slots = BTreeMap::new();
+        let mut slots = Vec::new();
         for output in config.outputs {
             let id = output.id.clone();
-            let interlocks = &output.interlocks;
-            site.bank.set_interlocks(&id, &interlocks.only_while, &interlocks.never_with);
             if begins("outputs.", id.as_str()) {
                 if let Some(world) = &site.host.world {
                     world.wire(&id, output.device.actuator());
                 }
                 let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host);
-                slots.insert(id, slot.clone());
+                slots.push(slot.clone());
                 children.push(site.output(output, slot));
             } else if change("outputs.", id.as_str()) == Some(Change::Adjusted) {
+                site.bank.set_interlocks(&id, &output.interlocks.only_while, &output.interlocks.never_with);
                 site.ledger.set_limits(&id, output.limits);
             }
         }
         site.ledger.begin().await;
-        for slot in slots.values() {
+        for slot in &slots {
             // One that cannot be taken now is tried again by its actor.
             let _ = slot.open().await;
         }

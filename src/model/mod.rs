@@ -3,6 +3,7 @@
 mod claim;
 mod demand;
 mod id;
+mod interlock;
 mod level;
 mod quantity;
 mod reading;
@@ -11,6 +12,7 @@ mod time;
 pub use claim::Claim;
 pub use demand::{Because, Demand, Owner, Priority, Terms, Wish};
 pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
+pub use interlock::Interlock;
 pub use level::{Level, LevelError};
 pub use quantity::Quantity;
 pub use reading::{Reading, Sample};

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::guard::{self, Blocked, Decision, Guard};
+use super::guard::{Blocked, Decision, Guard};
 use super::ledger::{Account, Ledger};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::bank::{Interlock, Slot, WriteError};
+use crate::hardware::bank::{Slot, WriteError};
 use crate::lifeline::Lifeline;
 use crate::message::{Event, OutputState, Ping, Stop};
 use crate::model::{Demand, Level, Monotonic, OutputId};
@@ -77,7 +77,8 @@ impl Output {
     /// Asks the guard what to do now, does it, and arranges to ask again.
     fn step(&mut self, ctx: &mut Context<Self>) {
         let now = self.with.clock.now();
-        let blocked = blocked(&self.with.slot);
+        // What the bank would refuse now.
+        let blocked = self.with.slot.blocked().map(|(by, how)| Blocked { by, how });
         let mut decision = {
             let mut guard = self.guard();
             match self.with.slot.level() {
@@ -176,11 +177,7 @@ impl Output {
 
     /// The root tells the same once a second; this is for what a person should know at once.
     fn tell_pin(&self) {
-        let name = format!("outputs.{}.pin", self.id);
-        match self.with.slot.trouble() {
-            Some(text) => self.with.alarms.raise(&name, &text),
-            None => self.with.alarms.clear(&name),
-        }
+        self.with.alarms.set(&format!("outputs.{}.pin", self.id), self.with.slot.trouble().as_deref());
     }
 
     /// What was decided last, and whether the pin is so now.
@@ -214,16 +211,6 @@ impl Output {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         locked(&self.with.account.guard)
     }
-}
-
-/// What the bank would refuse now, in the guard's words.
-fn blocked(slot: &Slot) -> Option<Blocked> {
-    let (by, how) = slot.blocked()?;
-    let how = match how {
-        Interlock::OnlyWhile => guard::Interlock::OnlyWhile,
-        Interlock::NeverWith => guard::Interlock::NeverWith,
-    };
-    Some(Blocked { by, how })
 }
 
 impl Actor for Output {

@@ -48,10 +48,7 @@ impl Root {
             }
         }
         for (output, trouble) in troubles {
-            match trouble {
-                Some(text) => self.alarms.raise(&alarm(&output), &text),
-                None => self.alarms.clear(&alarm(&output)),
-            }
+            self.alarms.set(&alarm(&output), trouble.as_deref());
         }
     }
 

@@ -17,7 +17,6 @@ mod trouble;
 mod verify;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use self::slot::{drive, settle};
 use self::table::{Due, Table};
 use super::HardwareError;
 use super::lane::{Lane, LaneError};
-use crate::model::{Level, Monotonic, OutputId};
+use crate::model::{Interlock, Level, Monotonic, OutputId};
 use crate::panics::locked;
 
 pub use self::slot::Slot;
@@ -55,24 +54,6 @@ pub enum Confirmation {
     ReadBack,
     /// The hardware took it and cannot be read back.
     Accepted,
-}
-
-/// How another output stands in the way of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interlock {
-    /// It may be on only while the other is, and that is not confirmed on.
-    OnlyWhile,
-    /// It may never be on with the other, and that is not confirmed off.
-    NeverWith,
-}
-
-impl fmt::Display for Interlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OnlyWhile => "only_while",
-            Self::NeverWith => "never_with",
-        })
-    }
 }
 
 /// Why a level may not be on the pin.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::table::{Key, Pin, Table, Turn};
-use super::{Confirmation, Interlock, Line, OpenLine, WriteError};
+use super::{Confirmation, Line, OpenLine, WriteError};
 use crate::hardware::lane::{Lane, LaneError};
-use crate::model::{Level, Monotonic, OutputId};
+use crate::model::{Interlock, Level, Monotonic, OutputId};
 use crate::panics::{self, locked};
 
 /// A write to a pin that takes longer than this hangs.

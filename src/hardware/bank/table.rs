@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::slot::Slot;
 use super::trouble::Trouble;
-use super::{Confirmation, Interlock, WriteError};
-use crate::model::{Level, Monotonic, OutputId};
+use super::{Confirmation, WriteError};
+use crate::model::{Interlock, Level, Monotonic, OutputId};
 
 /// A slot, also after another has taken its name.
 pub(super) type Key = u64;

@@ -39,7 +39,7 @@ use crate::model::{Because, Demand, Level, Monotonic, Owner, Priority};
 pub use self::budget::{Budget, Starts};
 pub use self::demands::TooManyDemands;
 pub use self::memory::{Memory, Record};
-pub use self::why::{Blocked, Interlock, Why};
+pub use self::why::{Blocked, Why};
 
 /// So often an output that is blocked looks whether it still is.
 const POLL: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Budget, Starts};
 use crate::config::written;
-use crate::model::{Level, OutputId, Owner};
+use crate::model::{Interlock, Level, OutputId, Owner};
 
 /// Why an output is as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,15 +42,6 @@ pub struct Blocked {
     pub by: OutputId,
     /// What the two have to do with each other.
     pub how: Interlock,
-}
-
-/// How one output depends on another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interlock {
-    /// `only_while`: on only while the other is on.
-    OnlyWhile,
-    /// `never_with`: off while the other is on.
-    NeverWith,
 }
 
 impl fmt::Display for Why {

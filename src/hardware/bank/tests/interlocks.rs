@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Interlock;
 
 /// The pins of several outputs.
 #[derive(Clone, Default)]

@@ -1,6 +1,7 @@
 //! Examples of budgets, starts, interlocks, records and restarts, and the mistakes that others made with outputs.
 
 use super::*;
+use crate::model::Interlock;
 use crate::model::OutputId;
 
 fn budget(on: u64, window: u64) -> Limits {

@@ -5,6 +5,7 @@ use proptest::test_runner::TestCaseResult;
 
 use super::properties::{level, millis, priority};
 use super::*;
+use crate::model::Interlock;
 use crate::model::OutputId;
 
 /// In the time of the world, which goes on while no process runs.
