@@ -20,6 +20,9 @@ use crate::message::{Adjust, ControllerState, Event, NewReading, OutputState, Se
 use crate::model::{ChannelId, ControllerId, Demand, Monotonic, OutputId, Quantity, Reading, Sample, SensorId};
 use crate::panics::locked;
 
+/// Takes the demands on an output, whether its actor lives or is between two lives; or says why not.
+pub type Desk = Arc<dyn Fn(Demand) -> Result<(), String> + Send + Sync>;
+
 /// A handle on the bus; all clones are the same bus.
 #[derive(Clone)]
 pub struct Bus {
@@ -37,7 +40,7 @@ struct Table {
     last_seq: u64,
     channels: HashMap<ChannelId, Channel>,
     online: HashMap<SensorId, bool>,
-    outputs: HashMap<OutputId, Recipient<Demand>>,
+    outputs: HashMap<OutputId, Desk>,
     controllers: HashMap<ControllerId, Recipient<Adjust>>,
     states: Latest,
     taps: Vec<Arc<Queue>>,
@@ -62,10 +65,16 @@ impl Table {
     }
 }
 
-/// Nobody serves that id right now: the actor is between two lives, or its mailbox is full.
+/// Why nobody has taken what was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} does not take messages at the moment")]
-pub struct Undeliverable(String);
+pub enum Undeliverable {
+    /// There is nobody of that id, its actor is between two lives, or its mailbox is full.
+    #[error("{0} does not take messages at the moment")]
+    Nobody(String),
+    /// Whoever serves it has refused it.
+    #[error("{0}")]
+    Refused(String),
+}
 
 impl Bus {
     /// A bus whose first reading gets the number after `last_seq`.
@@ -167,9 +176,9 @@ impl Bus {
         listeners.push(listener);
     }
 
-    /// Demands on `output` go to `recipient` from now on, in place of whoever served it before.
-    pub fn serve_output(&self, output: &OutputId, recipient: Recipient<Demand>) {
-        self.table().outputs.insert(output.clone(), recipient);
+    /// Demands on `output` go to `desk` from now on, in place of whoever served it before.
+    pub fn serve_output(&self, output: &OutputId, desk: Desk) {
+        self.table().outputs.insert(output.clone(), desk);
     }
 
     /// Adjustments of `controller` go to `recipient` from now on, in place of whoever served it before.
@@ -179,16 +188,22 @@ impl Bus {
 
     /// Asks for a level on an output.
     pub fn demand(&self, output: &OutputId, demand: Demand) -> Result<(), Undeliverable> {
-        let table = self.table();
-        let served = table.outputs.get(output).is_some_and(|recipient| recipient.try_send(demand).is_ok());
-        self.delivered(served, output.as_str())
+        let desk = self.table().outputs.get(output).cloned();
+        let taken = match desk {
+            Some(desk) => desk(demand).map_err(Undeliverable::Refused),
+            None => Err(Undeliverable::Nobody(output.as_str().to_owned())),
+        };
+        taken.inspect_err(|_| self.count_dropped())
     }
 
     /// Asks a controller to act differently.
     pub fn adjust(&self, controller: &ControllerId, adjust: Adjust) -> Result<(), Undeliverable> {
         let table = self.table();
-        let served = table.controllers.get(controller).is_some_and(|recipient| recipient.try_send(adjust).is_ok());
-        self.delivered(served, controller.as_str())
+        if table.controllers.get(controller).is_some_and(|recipient| recipient.try_send(adjust).is_ok()) {
+            return Ok(());
+        }
+        self.count_dropped();
+        Err(Undeliverable::Nobody(controller.as_str().to_owned()))
     }
 
     /// A queue of every event from now on, of at most `capacity`. Whoever waits on it is woken when `wake_at` are there.
@@ -239,14 +254,6 @@ impl Bus {
 
     fn count_dropped(&self) {
         self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn delivered(&self, served: bool, id: &str) -> Result<(), Undeliverable> {
-        if served {
-            return Ok(());
-        }
-        self.count_dropped();
-        Err(Undeliverable(id.to_owned()))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -135,11 +135,6 @@ impl Message for NewReading {
     type Result = ();
 }
 
-/// To an output.
-impl Message for Demand {
-    type Result = ();
-}
-
 /// To a controller: act differently from now on, without a bump.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Adjust {

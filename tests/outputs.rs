@@ -110,6 +110,41 @@ fn off_is_written_until_it_is_confirmed_also_while_the_outputs_actor_is_gone() {
 }
 
 #[test]
+fn what_is_asked_for_while_the_outputs_actor_is_gone_counts_when_it_is_back() {
+    play(HOUSE, async |mut rig| {
+        for _ in 0..7 {
+            rig.daemon.restart("outputs.heater");
+            rig.run(40 * SECOND).await;
+        }
+        rig.daemon.restart("outputs.heater");
+        rig.run(SECOND).await;
+        demand(&rig, "heater", true, 200 * SECOND);
+        rig.run(SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(false), "its actor is gone");
+        rig.run(90 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(true));
+        rig.run(110 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(false), "its lease counts from when it was asked for");
+    });
+}
+
+#[test]
+fn what_nobody_takes_is_refused_with_the_reason() {
+    play(HOUSE, async |rig| {
+        let ask = |output: &str, owner: usize| {
+            let (owner, until) = (Owner::new(&format!("test.{owner}")), rig.clock.now() + SECOND);
+            let wish = Wish::Level(Level::ON);
+            let demand = Demand { owner, priority: Priority::Manual, wish, until, because: None };
+            rig.daemon.bus().demand(&OutputId::new(output).unwrap(), demand).map_err(|error| error.to_string())
+        };
+        assert_eq!(ask("pump", 0), Err("pump does not take messages at the moment".to_owned()));
+        assert!((0..32).all(|owner| ask("heater", owner).is_ok()));
+        let refused = ask("heater", 32).unwrap_err();
+        assert!(refused.starts_with("the demand of test.32 was refused, for 32 others are live"), "{refused}");
+    });
+}
+
+#[test]
 fn a_pin_that_somebody_else_moves_is_set_back_and_told() {
     for wanted in [false, true] {
         play(HOUSE, async |mut rig| {

@@ -1,7 +1,8 @@
-//! The actor of every output: takes demands, asks the guard, and puts the guard's decision on the pin through the bank. What
+//! The actor of every output: asks the guard what the demands and limits come to, and puts the guard's decision on the pin through the bank. What
 //! the guard must have on disk first it hands to the ledger, and never waits for that.
 //!
-//! Guard and pin outlive the actor: one that is begun anew goes on where the last one was, and nothing moves.
+//! Guard and pin outlive the actor, and demands go to the guard itself: an actor that is begun anew goes on where the last one was,
+//! nothing moves, and nothing that was asked for meanwhile is lost.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::hardware::bank::{Slot, WriteError};
 use crate::lifeline::Lifeline;
 use crate::message::{Event, OutputState, Ping, Stop};
-use crate::model::{Demand, Level, Monotonic, OutputId};
+use crate::model::{Level, Monotonic, OutputId};
 use crate::panics::locked;
 
 /// How long the bank holds a level beyond the moment at which this actor means to look again. If that passes, the actor
@@ -31,7 +32,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Surroundings {
     /// Tells the time.
     pub clock: Clock,
-    /// Where demands come from and states go.
+    /// Where states go.
     pub bus: Bus,
     /// Where a person is told.
     pub alarms: Alarms,
@@ -163,11 +164,11 @@ impl Output {
         self.look_again = Some(ctx.run_later(delay, Self::step));
     }
 
-    /// Somebody else may move the pin, and the disk may have what the guard waits for: then it is asked again.
+    /// A demand may come, somebody else may move the pin, and the disk may have what the guard waits for: then it is asked again.
     fn attend(&self, ctx: &mut Context<Self>) {
         let (slot, account) = (self.with.slot.clone(), self.with.account.clone());
         let news = async move {
-            tokio::select! { () = slot.moved() => {}, () = account.recorded() => {} }
+            tokio::select! { () = slot.moved() => {}, () = account.changed() => {} }
         };
         ctx.spawn(news.into_actor(self).map(|(), output, ctx| {
             output.attend(ctx);
@@ -217,7 +218,6 @@ impl Actor for Output {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.with.bus.serve_output(&self.id, ctx.address().recipient());
         let slot = self.with.slot.clone();
         let opened = async move { slot.open().await };
         ctx.spawn(opened.into_actor(self).map(|opened, output, ctx| match opened {
@@ -231,19 +231,6 @@ impl Actor for Output {
                 ctx.stop();
             }
         }));
-    }
-}
-
-impl Handler<Demand> for Output {
-    type Result = ();
-
-    fn handle(&mut self, demand: Demand, ctx: &mut Self::Context) {
-        let owner = demand.owner.clone();
-        let taken = self.guard().demand(demand);
-        if let Err(refused) = taken {
-            tracing::warn!("output {} refuses a demand of {owner}: {refused}", self.id);
-        }
-        self.step(ctx);
     }
 }
 

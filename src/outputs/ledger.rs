@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::guard::{Guard, Limits, Memory, Record};
+use super::guard::{Guard, Limits, Memory, Record, TooManyDemands};
 use crate::alarms::Alarms;
 use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::files;
 use crate::hardware::lane::Lane;
-use crate::model::OutputId;
+use crate::model::{Demand, OutputId};
 use crate::panics::locked;
 
 /// No guard waits longer for the disk. Also how long the last write may take.
@@ -80,13 +80,23 @@ type Waiting = BTreeMap<OutputId, (Arc<Account>, u64)>;
 pub struct Account {
     /// The limits and all they remember.
     pub guard: Arc<Mutex<Guard>>,
-    recorded: Notify,
+    changed: Notify,
 }
 
 impl Account {
-    /// Waits until the guard was told of a record, so that it may decide otherwise.
-    pub async fn recorded(&self) {
-        self.recorded.notified().await;
+    /// Hands a demand to the guard, and wakes the actor if there is one now.
+    ///
+    /// # Errors
+    /// See [`Guard::demand`].
+    pub fn demand(&self, demand: Demand) -> Result<(), TooManyDemands> {
+        let taken = locked(&self.guard).demand(demand);
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Waits until the guard knows of something that may make it decide otherwise.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 }
 
@@ -165,7 +175,7 @@ impl Ledger {
             let stamped = Stamped { uptime: millis(uptime), memory: guard.memory(now).after_a_crash() };
             state.known.insert(output.as_str().to_owned(), stamped);
         }
-        let account = Arc::new(Account { guard: Arc::new(Mutex::new(guard)), recorded: Notify::new() });
+        let account = Arc::new(Account { guard: Arc::new(Mutex::new(guard)), changed: Notify::new() });
         state.accounts.insert(output.clone(), account.clone());
         account
     }
@@ -176,7 +186,7 @@ impl Ledger {
         if let Some(account) = account {
             locked(&account.guard).set_limits(limits, self.shared.clock.now());
             // Its actor looks again.
-            account.recorded.notify_one();
+            account.changed.notify_one();
         }
     }
 
@@ -333,7 +343,7 @@ impl Ledger {
 fn answer(waiting: Waiting) {
     for (account, version) in waiting.into_values() {
         locked(&account.guard).recorded(version);
-        account.recorded.notify_one();
+        account.changed.notify_one();
     }
 }
 
@@ -468,6 +478,6 @@ mod tests {
     }
 
     async fn answered(account: &Account) -> Result<(), tokio::time::error::Elapsed> {
-        timeout(PATIENCE + Duration::from_millis(1), account.recorded()).await
+        timeout(PATIENCE + Duration::from_millis(1), account.changed()).await
     }
 }

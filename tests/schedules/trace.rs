@@ -210,7 +210,7 @@ impl<'s> Trace<'s> {
         let kills = self.done.iter().filter(|done| matches!(&done.deed, Deed::Kill { actor, .. } if actor == name));
         let away = kills.flat_map(|done| &done.kills).map(|&kill| {
             let back = signs[signs.partition_point(|sign| *sign <= kill)..].first();
-            (kill, back.copied().unwrap_or(Moment::MAX))
+            (kill, back.copied().unwrap_or(self.schedule.length))
         });
         away.collect::<Spans>().without(&self.between_lives())
     }

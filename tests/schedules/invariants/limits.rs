@@ -10,16 +10,11 @@ use crate::schedules::schedule::Deed;
 use crate::schedules::spans::Spans;
 use crate::schedules::trace::Trace;
 
-/// The longest lease of the house's controllers.
-const LONGEST_LEASE: Duration = Duration::from_secs(50);
-
 pub fn min_on(trace: &Trace<'_>) -> Result<(), Violation> {
     for output in HOUSE.outputs.iter().filter(|output| !output.limits.min_on.is_zero()) {
         let (on, excused) = (trace.level_is(&output.name, |level| level.is_on()), excused(trace, output));
         let leases = super::leases::sure(trace, output);
         let safety = wishes_for_safety(trace, output);
-        // What is demanded while its actor is away is lost until the next reading, and the lease before may end meanwhile.
-        let excused = excused.union(&trace.output_away(&output.name).longer(LONGEST_LEASE));
         for (from, to) in on.iter().filter(|(from, to)| *to - *from + TICK < output.limits.min_on) {
             let ordinary = leases.contains(to) && leases.contains(to + TICK) && !safety.touches(from, to + TICK);
             if ordinary && !excused.touches(from, to + TICK) && to < trace.schedule.length {

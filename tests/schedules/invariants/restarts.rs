@@ -72,9 +72,8 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
     });
     let readings =
         HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name)).any(|controller| {
-            // A reading at the very moment of its return, or the end of a lease: which readings it heard of, nobody can see.
             let usable = trace.usable(&controller.input).iter().map(|(at, _)| *at);
-            usable.filter(|at| *at <= back + TICK).any(|at| at + TICK >= back || meanwhile(at + controller.stale_after))
+            usable.filter(|at| *at <= back + TICK).any(|at| meanwhile(at) || meanwhile(at + controller.stale_after))
         });
     let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
     let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
