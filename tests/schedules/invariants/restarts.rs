@@ -78,6 +78,8 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
     let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
     let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
     let limits = limits.into_iter().flatten().any(|limit| since.is_some_and(|since| meanwhile(since + limit)));
-    let others = !output.limits.budgets.is_empty() || output.limits.starts.is_some() || !output.never_with.is_empty();
+    // One that stood in its way may have gone off.
+    let rivals = HOUSE.outputs.iter().any(|one| one.never_with.contains(&output.name)) || !output.never_with.is_empty();
+    let others = !output.limits.budgets.is_empty() || output.limits.starts.is_some() || rivals;
     demands || readings || limits || others || output.limits.cycle.is_some()
 }
