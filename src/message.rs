@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::model::{Because, ControllerId, Demand, Level, OutputId, Owner, Reading, SensorId, Terms, Timestamp};
+use crate::model::{Because, ControllerId, Level, OutputId, Owner, Reading, SensorId, Terms, Timestamp};
 
 /// What has happened. Everything that the store, MQTT and people learn of comes as one of these.
 #[derive(Debug, Clone, PartialEq)]

@@ -129,6 +129,25 @@ fn what_is_asked_for_while_the_outputs_actor_is_gone_counts_when_it_is_back() {
 }
 
 #[test]
+fn what_is_not_wanted_any_more_goes_off_also_while_the_outputs_actor_is_gone() {
+    play(HOUSE, async |mut rig| {
+        for _ in 0..7 {
+            rig.daemon.restart("outputs.heater");
+            rig.run(40 * SECOND).await;
+        }
+        demand(&rig, "heater", true, 3600 * SECOND);
+        rig.run(60 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(true));
+        rig.daemon.restart("outputs.heater");
+        rig.run(5 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(true), "it is held under its lease");
+        demand(&rig, "heater", false, SECOND);
+        rig.run(4 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(false));
+    });
+}
+
+#[test]
 fn what_nobody_takes_is_refused_with_the_reason() {
     play(HOUSE, async |rig| {
         let ask = |output: &str, owner: usize| {

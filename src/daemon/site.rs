@@ -12,7 +12,7 @@ use crate::controllers::actor::Controller;
 use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
-use crate::model::{ControllerId, Demand};
+use crate::model::ControllerId;
 use crate::mqtt::Mqtt;
 use crate::outputs::actor::Output;
 use crate::outputs::ledger::Ledger;
@@ -141,14 +141,7 @@ impl Site {
         let outputs::Config { id, limits, .. } = config;
         let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
         let (account, ledger) = (self.ledger.account(&id, limits), self.ledger.clone());
-        let (output, desk) = (id.clone(), account.clone());
-        let take = move |demand: Demand| {
-            desk.demand(demand).map_err(|refused| {
-                tracing::warn!("output {output}: {refused}");
-                refused.to_string()
-            })
-        };
-        bus.serve_output(&id, Arc::new(take));
+        bus.serve_output(&id, outputs::actor::desk(&id, clock, &account, &slot));
         let with = outputs::actor::Surroundings { clock, bus, alarms, slot, account, ledger };
         let name = format!("outputs.{id}").into();
         let body = actor(move |lifeline| Output::new(id.clone(), with.clone(), lifeline));

@@ -12,7 +12,7 @@ use actix::prelude::*;
 use super::guard::{Blocked, Decision, Guard};
 use super::ledger::{Account, Ledger};
 use crate::alarms::Alarms;
-use crate::bus::Bus;
+use crate::bus::{Bus, Desk};
 use crate::clock::Clock;
 use crate::hardware::bank::{Slot, WriteError};
 use crate::lifeline::Lifeline;
@@ -26,6 +26,23 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// After a write that failed the next one follows so much later, until one is confirmed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Who takes the demands on an output, whether its actor lives or not. If it does not, and they come to its safe level, the
+/// bank lets go of the pin instead.
+pub fn desk(id: &OutputId, clock: Clock, account: &Arc<Account>, slot: &Arc<Slot>) -> Desk {
+    let (id, account, slot) = (id.clone(), account.clone(), slot.clone());
+    Arc::new(move |demand| {
+        let ended = account.demand(demand).map_err(|refused| {
+            tracing::warn!("output {id}: {refused}");
+            refused.to_string()
+        })?;
+        if ended {
+            // An actor that lives holds it anew at once.
+            slot.hold_no_longer_than(clock.now() + GRACE);
+        }
+        Ok(())
+    })
+}
 
 /// What an output works with; all of it outlives the actor.
 #[derive(Clone)]

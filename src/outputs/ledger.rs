@@ -84,12 +84,17 @@ pub struct Account {
 }
 
 impl Account {
-    /// Hands a demand to the guard, and wakes the actor if there is one now.
+    /// Hands a demand to the guard, and wakes the actor if there is one now. Gives whether it [ends](Guard::wants_safe) what the
+    /// output was driven for.
     ///
     /// # Errors
     /// See [`Guard::demand`].
-    pub fn demand(&self, demand: Demand) -> Result<(), TooManyDemands> {
-        let taken = locked(&self.guard).demand(demand);
+    pub fn demand(&self, demand: Demand) -> Result<bool, TooManyDemands> {
+        let taken = {
+            let mut guard = locked(&self.guard);
+            let before = guard.wants_safe();
+            guard.demand(demand).map(|()| !before && guard.wants_safe())
+        };
         self.changed.notify_one();
         taken
     }

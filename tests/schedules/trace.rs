@@ -215,6 +215,14 @@ impl<'s> Trace<'s> {
         away.collect::<Spans>().without(&self.between_lives())
     }
 
+    /// From the beginning of each life until this output was first heard of: while its hardware cannot be taken it has no actor.
+    pub fn unheard(&self, output: &str) -> Spans {
+        let name = format!("outputs.{output}");
+        let first = |number: usize| self.told_of(&name).find(|(_, life, _)| *life == number).map(|(at, ..)| *at);
+        let lives = self.lives.iter().enumerate();
+        lives.map(|(number, life)| (life.began, first(number).unwrap_or(life.asked))).collect()
+    }
+
     pub fn output_away(&self, output: &str) -> Spans {
         self.away(&format!("outputs.{output}"))
     }

@@ -102,10 +102,19 @@ impl Slot {
 
     /// Lets the level that is on the pin stay there until `until`.
     pub fn hold(&self, until: Monotonic) {
+        self.hold_as(|_| until);
+    }
+
+    /// The same, unless it was to end before that.
+    pub fn hold_no_longer_than(&self, until: Monotonic) {
+        self.hold_as(|held| held.min(until));
+    }
+
+    fn hold_as(&self, until: impl FnOnce(Monotonic) -> Monotonic) {
         if let Some(table) = self.table.upgrade()
             && let Some(entry) = locked(&table).entries.get_mut(&self.key)
         {
-            entry.until = until;
+            entry.until = until(entry.until);
         }
     }
 

@@ -190,6 +190,14 @@ impl Guard {
         if self.stopped { Ok(()) } else { self.demands.put(demand, self.limits.safe, self.now) }
     }
 
+    /// Whether nobody wants it at another level than the safe one, and no `min_on` is owed to whom it was driven for. Then it need
+    /// not wait for a step to be let go.
+    pub fn wants_safe(&self) -> bool {
+        self.demands.winner().is_none_or(|winner| {
+            winner.level == self.limits.safe && (winner.priority == Priority::Safety || self.limits.min_on.is_zero())
+        })
+    }
+
     /// Other limits from now on. Demands, the running pulse and all times go on.
     pub fn set_limits(&mut self, limits: Limits, now: Monotonic) {
         let now = self.pass(now);

@@ -118,5 +118,6 @@ fn join(live: &mut Vec<Live>, done: &Done) {
 /// When its actor was gone or its hardware broken, and a moment after; and while it starts.
 fn excused(trace: &Trace<'_>, output: &Output) -> Spans {
     let starts = trace.lives.iter().map(|life| (life.began, life.began + SLACK));
-    trace.output_away(&output.name).longer(TICK).union(&trace.pin_broken(output).longer(SLACK)).union(&starts.collect())
+    let away = trace.output_away(&output.name).union(&trace.unheard(&output.name)).longer(TICK);
+    away.union(&trace.pin_broken(output).longer(SLACK)).union(&starts.collect())
 }
