@@ -27,19 +27,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// After a write that failed the next one follows so much later, until one is confirmed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Who takes the demands on an output, whether its actor lives or not. If it does not, and they come to its safe level, the
-/// bank lets go of the pin instead.
+/// Who takes the demands on an output, whether its actor lives or not. If it does not, the bank lets go of the pin when nobody
+/// wants it any more.
 pub fn desk(id: &OutputId, clock: Clock, account: &Arc<Account>, slot: &Arc<Slot>) -> Desk {
     let (id, account, slot) = (id.clone(), account.clone(), slot.clone());
     Arc::new(move |demand| {
-        let ended = account.demand(demand).map_err(|refused| {
+        let now = clock.now();
+        let wanted_until = account.demand(demand, now).map_err(|refused| {
             tracing::warn!("output {id}: {refused}");
             refused.to_string()
         })?;
-        if ended {
-            // An actor that lives holds it anew at once.
-            slot.hold_no_longer_than(clock.now() + GRACE);
-        }
+        // An actor that lives holds it anew at once.
+        slot.hold_no_longer_than(wanted_until.unwrap_or(now) + GRACE);
         Ok(())
     })
 }

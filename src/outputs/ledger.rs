@@ -20,7 +20,7 @@ use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::files;
 use crate::hardware::lane::Lane;
-use crate::model::{Demand, OutputId};
+use crate::model::{Demand, Monotonic, OutputId};
 use crate::panics::locked;
 
 /// No guard waits longer for the disk. Also how long the last write may take.
@@ -84,17 +84,14 @@ pub struct Account {
 }
 
 impl Account {
-    /// Hands a demand to the guard, and wakes the actor if there is one now. Gives whether it [ends](Guard::wants_safe) what the
-    /// output was driven for.
+    /// Hands a demand to the guard, and wakes the actor if there is one now. Gives [until when](Guard::wanted_until) the output is
+    /// wanted at all.
     ///
     /// # Errors
     /// See [`Guard::demand`].
-    pub fn demand(&self, demand: Demand) -> Result<bool, TooManyDemands> {
-        let taken = {
-            let mut guard = locked(&self.guard);
-            let before = guard.wants_safe();
-            guard.demand(demand).map(|()| !before && guard.wants_safe())
-        };
+    pub fn demand(&self, demand: Demand, now: Monotonic) -> Result<Option<Monotonic>, TooManyDemands> {
+        let mut guard = locked(&self.guard);
+        let taken = guard.demand(demand, now).map(|()| guard.wanted_until());
         self.changed.notify_one();
         taken
     }

@@ -34,6 +34,11 @@ impl Demands {
         self.0.iter().max_by_key(|entry| entry.priority)
     }
 
+    /// When the last of the leases ends.
+    pub fn last_end(&self) -> Option<Monotonic> {
+        self.0.iter().map(|entry| entry.until).max()
+    }
+
     /// A lease is over at its end, not after it.
     pub fn forget_ended(&mut self, now: Monotonic) {
         self.0.retain(|entry| entry.until > now);

@@ -186,16 +186,17 @@ impl Guard {
     ///
     /// # Errors
     /// A guard holds 32 demands. When it is full, a more urgent demand drives out the least urgent; any other is refused.
-    pub fn demand(&mut self, demand: Demand) -> Result<(), TooManyDemands> {
-        if self.stopped { Ok(()) } else { self.demands.put(demand, self.limits.safe, self.now) }
+    pub fn demand(&mut self, demand: Demand, now: Monotonic) -> Result<(), TooManyDemands> {
+        // It may be long since the last step.
+        if self.stopped { Ok(()) } else { self.demands.put(demand, self.limits.safe, now.max(self.now)) }
     }
 
-    /// Whether nobody wants it at another level than the safe one, and no `min_on` is owed to whom it was driven for. Then it need
-    /// not wait for a step to be let go.
-    pub fn wants_safe(&self) -> bool {
-        self.demands.winner().is_none_or(|winner| {
-            winner.level == self.limits.safe && (winner.priority == Priority::Safety || self.limits.min_on.is_zero())
-        })
+    /// Until when it may be at another level than the safe one, should this guard never be asked again. `None` if nobody wants that
+    /// any more, and no `min_on` is owed to whom it was driven for.
+    pub fn wanted_until(&self) -> Option<Monotonic> {
+        let winner = self.demands.winner()?;
+        let may_go = winner.priority == Priority::Safety || self.limits.min_on.is_zero();
+        if winner.level == self.limits.safe && may_go { None } else { self.demands.last_end() }
     }
 
     /// Other limits from now on. Demands, the running pulse and all times go on.

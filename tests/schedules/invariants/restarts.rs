@@ -61,7 +61,8 @@ pub fn reload(trace: &Trace<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whether a lease, a limit or a demand changed anything meanwhile. With a cycle, pulses begin and end of themselves.
+/// Whether a lease, a limit, a demand or a controller's word changed anything meanwhile. With a cycle, pulses begin and end of
+/// themselves.
 fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> bool {
     let meanwhile = |at: Moment| gone.saturating_sub(TICK) <= at && at <= back + TICK;
     let demands = trace.done.iter().any(|done| match &done.deed {
@@ -77,9 +78,14 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
         });
     let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
     let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
-    let limits = limits.into_iter().flatten().any(|limit| since.is_some_and(|since| meanwhile(since + limit)));
+    // What was before the start of a daemon is unknown after a crash, so limits count from there.
+    let since = since.into_iter().chain(trace.lives.iter().map(|life| life.began));
+    let limits = since.flat_map(|since| limits.iter().flatten().map(move |limit| since + *limit)).any(meanwhile);
+    let moved_by = HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name));
+    let words = moved_by.flat_map(|controller| trace.told_of(&format!("controllers.{}", controller.name)));
+    let words = words.map(|(at, ..)| *at).collect::<Vec<_>>().into_iter().any(meanwhile);
     // One that stood in its way may have gone off.
     let rivals = HOUSE.outputs.iter().any(|one| one.never_with.contains(&output.name)) || !output.never_with.is_empty();
     let others = !output.limits.budgets.is_empty() || output.limits.starts.is_some() || rivals;
-    demands || readings || limits || others || output.limits.cycle.is_some()
+    demands || readings || words || limits || others || output.limits.cycle.is_some()
 }

@@ -39,7 +39,7 @@ fn a_budget_is_used_once_within_its_window_and_comes_back_slot_by_slot() {
     let on = Limits { safe: Level::ON, ..limits };
     check(&on, &[(9, Ask("a", Controller, 1.0, 20))], "#############.......######");
     let mut guard = Guard::new(on, at(0));
-    guard.demand(Demand { wish: Wish::Safe, ..asks("watch", Safety, 0.0, FOREVER) }).unwrap();
+    guard.demand(Demand { wish: Wish::Safe, ..asks("watch", Safety, 0.0, FOREVER) }, guard.now).unwrap();
     assert!((0..50).all(|second| guard.step(at(second), None).write.is_on()));
 }
 

@@ -45,10 +45,10 @@ fn asks(owner: &str, priority: Priority, level: f64, until: u64) -> Demand {
 
 fn act(guard: &mut Guard, act: &Act) {
     match act {
-        Ask(owner, priority, level, until) => guard.demand(asks(owner, *priority, *level, *until)).unwrap(),
+        Ask(owner, priority, level, until) => guard.demand(asks(owner, *priority, *level, *until), guard.now).unwrap(),
         Withdraw(owner) => {
             let nothing = Demand { wish: Wish::Nothing, ..asks(owner, Controller, 0.0, FOREVER) };
-            guard.demand(nothing).unwrap();
+            guard.demand(nothing, guard.now).unwrap();
         }
         Stop => guard.stop(),
     }
@@ -146,15 +146,15 @@ fn the_highest_priority_wins_and_among_equals_the_last_that_joined() {
 fn only_so_many_owners_fit_and_safety_always_does() {
     let mut guard = Guard::new(switch(), at(0));
     for number in 0..32 {
-        guard.demand(asks(&format!("owner {number}"), Rule, 0.0, 10)).unwrap();
+        guard.demand(asks(&format!("owner {number}"), Rule, 0.0, 10), guard.now).unwrap();
     }
-    guard.demand(asks("owner 7", Rule, 0.0, 10)).unwrap();
-    let refused = guard.demand(asks("one more", Rule, 0.0, 10)).unwrap_err();
+    guard.demand(asks("owner 7", Rule, 0.0, 10), guard.now).unwrap();
+    let refused = guard.demand(asks("one more", Rule, 0.0, 10), guard.now).unwrap_err();
     assert_eq!(refused, TooManyDemands(Owner::new("one more")));
-    guard.demand(asks("smoke", Safety, 1.0, 10)).unwrap();
+    guard.demand(asks("smoke", Safety, 1.0, 10), guard.now).unwrap();
     assert_eq!(guard.step(at(1), None).by, Some(Owner::new("smoke")));
     guard.step(at(10), None);
-    guard.demand(asks("one more", Rule, 0.0, 20)).unwrap();
+    guard.demand(asks("one more", Rule, 0.0, 20), guard.now).unwrap();
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn levels_too_large_for_min_off_are_rounded_and_made_up_for() {
 #[test]
 fn a_late_call_ends_an_overdue_pulse_and_the_off_part_is_given_all_the_same() {
     let mut guard = Guard::new(Limits { cycle: Some(secs(10)), ..switch() }, at(0));
-    guard.demand(asks("a", Controller, 0.9, FOREVER)).unwrap();
+    guard.demand(asks("a", Controller, 0.9, FOREVER), guard.now).unwrap();
     assert!(guard.step(at(0), None).write.is_on());
     let late = guard.step(at(13), None);
     assert_eq!((late.write, late.look_again), (Level::OFF, Some(at(14))));
@@ -241,10 +241,10 @@ fn a_late_call_ends_an_overdue_pulse_and_the_off_part_is_given_all_the_same() {
 #[test]
 fn off_times_count_from_when_the_line_obeyed() {
     let mut guard = Guard::new(Limits { min_off: secs(10), ..switch() }, at(0));
-    guard.demand(asks("a", Manual, 1.0, 20)).unwrap();
+    guard.demand(asks("a", Manual, 1.0, 20), guard.now).unwrap();
     assert!(guard.step(at(15), None).write.is_on());
     assert!(!guard.step(at(20), None).write.is_on());
-    guard.demand(asks("a", Manual, 1.0, FOREVER)).unwrap();
+    guard.demand(asks("a", Manual, 1.0, FOREVER), guard.now).unwrap();
     // The write that was to turn it off fails until 40, so nobody may turn it on before 50.
     for second in 21..40 {
         guard.unsure(Level::OFF, at(second));

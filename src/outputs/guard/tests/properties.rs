@@ -95,7 +95,7 @@ impl Bystander {
     }
 
     fn demand(&mut self, demand: Demand) {
-        self.guard.demand(demand.clone()).unwrap();
+        self.guard.demand(demand.clone(), self.now).unwrap();
         self.demands.retain(|other| other.until > self.now);
         let place = self.demands.iter().position(|other| other.owner == demand.owner);
         let renewed = place.filter(|&place| {
@@ -240,7 +240,7 @@ impl Pulsed {
 
     fn run(&mut self, level: f64, time: Duration) {
         let end = self.now + time;
-        self.guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
+        self.guard.demand(asks("a", Controller, level, FOREVER), self.now).unwrap();
         while self.now < end {
             let Decision { write, look_again, .. } = self.guard.step(self.now, None);
             if write.is_on() && !self.line {
@@ -314,7 +314,7 @@ proptest! {
         level in 0.01..0.999f64, waits in proptest::collection::vec(millis(25_000), 1..60),
     ) {
         let mut guard = Guard::new(Limits { cycle: Some(secs(10)), ..switch() }, at(0));
-        guard.demand(asks("a", Controller, level, FOREVER)).unwrap();
+        guard.demand(asks("a", Controller, level, FOREVER), at(0)).unwrap();
         let (mut now, mut on_since) = (at(0), None);
         for wait in waits {
             let on = guard.step(now, None).write.is_on();

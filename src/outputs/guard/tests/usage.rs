@@ -170,7 +170,7 @@ impl Bystander {
 
     fn demand(&mut self, owner: usize, priority: Priority, wish: Wish, lease: Duration) {
         let owner = Owner::new(&format!("owner {owner}"));
-        self.guard.demand(Demand { owner, priority, wish, until: self.now + lease, because: None }).unwrap();
+        self.guard.demand(Demand { owner, priority, wish, until: self.now + lease, because: None }, self.now).unwrap();
     }
 
     fn driven_now(&self) -> bool {
