@@ -1,5 +1,7 @@
 //! Small files that must never be half written: a copy of the configuration, what limits remember.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +14,7 @@ use std::path::Path;
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut beside = std::ffi::OsString::from(".");
+    let mut beside = OsString::from(".");
     beside.push(name);
     beside.push(".new");
     let beside = directory.join(beside);
@@ -23,6 +25,14 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, file)?;
     // Only with this is the new name itself on the disk.
     File::open(directory)?.sync_all()
+}
+
+/// What came of [`replace`] in a lane of its own: the lane's trouble or the disk's, in words.
+///
+/// # Errors
+/// Whichever of them kept it from being written, or from being known to be.
+pub fn replaced<E: Display>(in_lane: Result<io::Result<()>, E>) -> Result<(), String> {
+    in_lane.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -301,11 +301,7 @@ impl Ledger {
         let bytes = serde_json::to_vec_pretty(&file).map_err(|error| error.to_string())?;
         let (path, who) = (self.shared.file.clone(), Arc::from("the ledger of limits"));
         let written = self.shared.lane.run(&who, deadline, move || files::replace(&path, &bytes)).await;
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        files::replaced(written)
     }
 
     fn tell(&self, written: Result<(), String>) {
