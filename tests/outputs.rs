@@ -268,6 +268,26 @@ fn a_damaged_ledger_is_put_aside_and_told_until_somebody_knows() {
 }
 
 #[test]
+fn a_directory_in_the_ledgers_place_is_put_aside_whatever_was_put_aside_before() {
+    let disk = Setting::default();
+    let file = disk.state.path().join("outputs.json");
+    fs::create_dir(&file).unwrap();
+    fs::write(file.join("within"), "").unwrap();
+    fs::write(disk.state.path().join("outputs.json.damaged"), "older").unwrap();
+    play_in(disk.after(Duration::ZERO), HOUSE, async |mut rig| {
+        let told = standing(&rig, "limits.spent").expect("an alarm");
+        assert!(told.contains("it is kept as ") && told.contains("outputs.json.damaged.2"), "{told}");
+        demand(&rig, "fan", true, 60 * SECOND);
+        rig.run(2 * SECOND).await;
+        assert_eq!((rig.world.pin(27), standing(&rig, "limits")), (Some(true), None));
+        rig.stop().await;
+    });
+    assert_eq!(fs::read_to_string(disk.state.path().join("outputs.json.damaged")).unwrap(), "older");
+    assert!(fs::read_to_string(file).unwrap().contains("heater"), "it is written again");
+    play_in(disk.after(SECOND), HOUSE, async |rig| drop(rig.stop().await));
+}
+
+#[test]
 fn a_ledger_that_cannot_be_written_is_told_and_control_goes_on() {
     let disk = Setting::default();
     let file = disk.state.path().join("outputs.json");

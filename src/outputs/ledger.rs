@@ -130,9 +130,8 @@ impl Ledger {
             Ok(None) => {}
             Err(error) => {
                 state.spent = true;
-                let aside = file.with_extension("json.damaged");
-                let kept = match fs::rename(file, &aside) {
-                    Ok(()) => format!("it is kept as {}", aside.display()),
+                let kept = match files::put_aside(file) {
+                    Ok(aside) => format!("it is kept as {}", aside.display()),
                     Err(error) => format!("it could not be put aside: {error}"),
                 };
                 let text = format!(
