@@ -7,6 +7,8 @@
 mod broker;
 #[path = "common/faults.rs"]
 mod faults;
+#[path = "common/houses.rs"]
+mod houses;
 #[path = "crash/load.rs"]
 mod load;
 #[path = "common/process.rs"]
