@@ -346,6 +346,7 @@ mod tests {
             on: false,
             by: None,
             why: "no live demand".into(),
+            limit: None,
             because: None,
             confirmed: true,
             since: Timestamp::from_millis(0),

@@ -1,9 +1,14 @@
 //! Small files that must never be half written: a copy of the configuration, what limits remember.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// So many things that cannot be replaced may stand in the way of one that is put aside.
+const MOST_ASIDE: u32 = 9;
 
 /// Puts `bytes` in place of what the file held: after a crash or a power cut it has either the old content or the new. Blocks.
 ///
@@ -12,7 +17,7 @@ use std::path::Path;
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut beside = std::ffi::OsString::from(".");
+    let mut beside = OsString::from(".");
     beside.push(name);
     beside.push(".new");
     let beside = directory.join(beside);
@@ -23,6 +28,29 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, file)?;
     // Only with this is the new name itself on the disk.
     File::open(directory)?.sync_all()
+}
+
+/// What came of [`replace`] in a lane of its own: the lane's trouble or the disk's, in words.
+///
+/// # Errors
+/// Whichever of them kept it from being written, or from being known to be.
+pub fn replaced<E: Display>(in_lane: Result<io::Result<()>, E>) -> Result<(), String> {
+    in_lane.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// Renames what cannot be read to `FILE.damaged`, and gives that name. An older one makes room; where it cannot, because it or this
+/// one is a directory, the name is `FILE.damaged.2` and so on. Blocks.
+///
+/// # Errors
+/// The system's for the last name tried, with everything as it was.
+pub fn put_aside(file: &Path) -> io::Result<PathBuf> {
+    let name = |number: u32| {
+        let mut name = OsString::from(file);
+        name.push(if number == 1 { ".damaged".to_owned() } else { format!(".damaged.{number}") });
+        PathBuf::from(name)
+    };
+    let put = |number| fs::rename(file, name(number)).map(|()| name(number));
+    (2..=MOST_ASIDE).fold(put(1), |tried, number| tried.or_else(|_| put(number)))
 }
 
 #[cfg(test)]
@@ -41,5 +69,26 @@ mod tests {
         fs::create_dir(directory.path().join("folder")).unwrap();
         assert!(replace(&directory.path().join("folder"), b"three").is_err());
         assert!(replace(&directory.path().join("nowhere/a"), b"three").is_err());
+    }
+
+    #[test]
+    fn what_is_put_aside_keeps_its_content_and_finds_a_name_beside_directories() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.json");
+        let mut names = Vec::new();
+        for kind in ["file", "file", "directory", "directory", "file"] {
+            if kind == "file" {
+                fs::write(&file, "").unwrap();
+            } else {
+                fs::create_dir(&file).unwrap();
+                fs::write(file.join("within"), "").unwrap();
+            }
+            let aside = put_aside(&file).unwrap();
+            assert!(!file.exists() && aside.is_dir() == (kind == "directory"));
+            names.push(aside.file_name().unwrap().to_owned());
+        }
+        let (first, second) = ("a.json.damaged", "a.json.damaged.2");
+        assert_eq!(names, [first, first, second, "a.json.damaged.3", first]);
+        assert_eq!(put_aside(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

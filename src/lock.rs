@@ -18,7 +18,7 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// A process that lives has it.
-    #[error("homeostat is running here already (it holds {}): stop it first: systemctl stop homeostat", .0.display())]
+    #[error("homeostat is running here already (it holds {}): stop it first, with Ctrl-C where a person started it, or by `systemctl stop homeostat`", .0.display())]
     Held(PathBuf),
     /// Nobody knows.
     #[error("cannot lock {}: {reason}", file.display())]

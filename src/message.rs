@@ -52,6 +52,8 @@ pub struct OutputState {
     pub by: Option<Owner>,
     /// Why it is as it is: "controllers.warmth asks for 40 %".
     pub why: Arc<str>,
+    /// What keeps it from following the demand, or from its safe level without one: "held off for min_off". Then that is why.
+    pub limit: Option<Arc<str>>,
     /// What the demand that won rests on.
     pub because: Option<Arc<Because>>,
     /// Whether the pin is known to be so.
@@ -61,25 +63,14 @@ pub struct OutputState {
 }
 
 impl OutputState {
-    /// What keeps it from following the demand.
-    pub fn limit(&self) -> Option<&str> {
-        limit(self.by.as_ref().map(Owner::as_str), &self.why)
-    }
-
     /// Whether it is in another state than `before`: who demands, on or off, the limit, and whether it obeys. Neither the
     /// pulses of a cycle nor a level that follows the weather make another one.
     pub fn differs_from(&self, before: &Self) -> bool {
         self.by != before.by
             || self.level.is_on() != before.level.is_on()
             || self.confirmed != before.confirmed
-            || self.limit() != before.limit()
+            || self.limit != before.limit
     }
-}
-
-/// What keeps an output from following the demand `by` somebody: the sentence `why`, unless that only repeats who asks for how much.
-pub fn limit<'w>(by: Option<&str>, why: &'w str) -> Option<&'w str> {
-    let asks = |by: &str| why.strip_prefix(by).is_some_and(|rest| rest.starts_with(" asks for "));
-    (!by.is_some_and(asks)).then_some(why)
 }
 
 /// What a controller has worked out.

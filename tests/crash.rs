@@ -7,8 +7,12 @@
 mod broker;
 #[path = "common/faults.rs"]
 mod faults;
+#[path = "common/houses.rs"]
+mod houses;
 #[path = "crash/load.rs"]
 mod load;
+#[path = "crash/power.rs"]
+mod power;
 #[path = "common/process.rs"]
 mod process;
 
@@ -208,43 +212,6 @@ fn starts_after(damage: Damage, name: &str, what: &str) {
     let ran = house.time_on(27);
     assert!(ran <= most, "{what}: the pump may run for {most} ms, and ran for {ran} ms: {log}");
     make_safe(&house);
-}
-
-#[test]
-fn after_a_power_cut_at_any_moment_the_database_is_whole_and_budgets_are_kept() {
-    let text = alone().replace("\"20s\" = \"per hour\"", "\"2s\" = \"per hour\"").replace("500ms", "100ms");
-    let mut rng = fastrand::Rng::with_seed(6);
-    let mut house = House::new(&text);
-    let mut stored = 0;
-    for cut in 0..8 {
-        let daemon = house.run(RUN);
-        live_for(Duration::from_millis(300 + rng.u64(0..500)));
-        // As a card would look that has written what it was given so far; whatever the daemon does later is not on it.
-        let after = daemon.frozen(|| {
-            let after = House::new(&text);
-            for entry in fs::read_dir(house.path("")).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_file() {
-                    fs::copy(entry.path(), after.path("").join(entry.file_name())).unwrap();
-                }
-            }
-            fs::copy(house.path("../pins.log"), after.path("../pins.log")).unwrap();
-            after
-        });
-        daemon.kill();
-        let now = after.database().whole();
-        assert!(now >= stored, "cut {cut}: {stored} readings were stored, and {now} are");
-        stored = now;
-        // Nobody knows how long the power was off.
-        if let Ok(mut ledger) = serde_json::from_str::<serde_json::Value>(&after.read("outputs.json")) {
-            ledger["boot"] = "another".into();
-            after.write("outputs.json", &ledger.to_string());
-        }
-        house = after;
-    }
-    assert!(stored > 50, "{stored} readings");
-    let spent = house.time_on(27);
-    assert!(spent <= 2000, "the pump may run for 2 s an hour, and ran for {spent} ms");
-    assert!(spent > 500, "the pump ran for {spent} ms only: this proves little");
 }
 
 #[test]

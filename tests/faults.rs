@@ -37,7 +37,7 @@ const HELD: &[(&str, &[&str])] = &[
     ("the database is damaged", &["crash"]),
     ("kill -9, a panic, out of memory", &["crash", "schedules"]),
     ("the daemon is wedged but alive", &["watchdog"]),
-    ("power is cut", &[]),
+    ("power is cut", &["crash"]),
     ("civil time jumps", &["schedules"]),
     ("a changed configuration is wrong", &["reload", "schedules"]),
     ("SIGTERM", &["process", "schedules"]),

@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::houses::room;
 use common::{Rig, play};
 use homeostat::hardware::lane::Gate;
 use homeostat::hardware::simulated::Fault;
@@ -13,7 +14,8 @@ use homeostat::message::Event;
 use homeostat::model::{Claim, Level, Monotonic, Sample};
 
 /// The patient shares its bus with `near`; `far` has a bus of its own, and so has `wire`. The heater follows `far`.
-const HOUSE: &str = r#"
+const HOUSE: &str = concat!(
+    r#"
     [node]
     name = "house"
     hardware = "simulated"
@@ -53,14 +55,9 @@ const HOUSE: &str = r#"
     setpoint = 30.0
     kp = 0.05
     stale_after = "5s"
-
-    [simulation.plants.house]
-    kind = "room"
-    initial = 20.0
-    outdoor = 20.0
-    heat_capacity = 1e6
-    heat_loss = 50.0
-"#;
+"#,
+    room!()
+);
 
 const PATIENT: Claim = Claim::I2c { bus: 1, address: 0x76 };
 const SECOND: Duration = Duration::from_secs(1);

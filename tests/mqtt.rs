@@ -103,6 +103,7 @@ impl Node {
             on: true,
             by: Some(Owner::new("controllers.warmth")),
             why: "controllers.warmth asks for 40 %".into(),
+            limit: None,
             because: None,
             confirmed: true,
             since,

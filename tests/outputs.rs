@@ -48,6 +48,15 @@ fn standing(rig: &Rig, name: &str) -> Option<String> {
     alarms.into_iter().find(|alarm| &*alarm.name == name).and_then(|alarm| Some(alarm.text?.to_string()))
 }
 
+/// What was told last to keep an output from its demand.
+fn limit(rig: &Rig, output: &str) -> Option<String> {
+    let told = rig.history.iter().rev().find_map(|event| match event {
+        Event::Output(state) if state.output.as_str() == output => Some(state.limit.clone()),
+        _ => None,
+    });
+    told.expect("it was told of").map(|limit| limit.to_string())
+}
+
 #[test]
 fn an_output_that_cannot_be_confirmed_off_is_an_alarm_until_it_is() {
     for fault in [Fault::Error, Fault::Garbage, Fault::PanicOnUse, Fault::Hang(Gate::new())] {
@@ -193,9 +202,11 @@ fn an_output_is_on_only_while_the_one_it_needs_is() {
         demand(&rig, "heater", true, 3600 * SECOND);
         rig.run(5 * SECOND).await;
         assert_eq!(rig.world.pin(17), Some(false), "the fan is off");
+        assert_eq!(limit(&rig, "heater").as_deref(), Some("may only be on while fan is on"));
         demand(&rig, "fan", true, 20 * SECOND);
         rig.run(2 * SECOND).await;
         assert_eq!((rig.world.pin(17), rig.world.pin(27)), (Some(true), Some(true)));
+        assert_eq!(limit(&rig, "heater"), None);
         rig.run(20 * SECOND).await;
         assert_eq!((rig.world.pin(17), rig.world.pin(27)), (Some(false), Some(false)));
         assert_eq!(standing(&rig, "outputs.heater.pin"), None, "to be held back is no trouble");
@@ -273,6 +284,26 @@ fn a_damaged_ledger_is_put_aside_and_told_until_somebody_knows() {
     });
     assert_eq!(fs::read(disk.state.path().join("outputs.json.damaged")).unwrap(), b"{\"boot\": \"x");
     play_in(disk.after(SECOND), HOUSE, async |rig| assert_eq!(standing(&rig, "limits.spent"), None));
+}
+
+#[test]
+fn a_directory_in_the_ledgers_place_is_put_aside_whatever_was_put_aside_before() {
+    let disk = Setting::default();
+    let file = disk.state.path().join("outputs.json");
+    fs::create_dir(&file).unwrap();
+    fs::write(file.join("within"), "").unwrap();
+    fs::write(disk.state.path().join("outputs.json.damaged"), "older").unwrap();
+    play_in(disk.after(Duration::ZERO), HOUSE, async |mut rig| {
+        let told = standing(&rig, "limits.spent").expect("an alarm");
+        assert!(told.contains("it is kept as ") && told.contains("outputs.json.damaged.2"), "{told}");
+        demand(&rig, "fan", true, 60 * SECOND);
+        rig.run(2 * SECOND).await;
+        assert_eq!((rig.world.pin(27), standing(&rig, "limits")), (Some(true), None));
+        rig.stop().await;
+    });
+    assert_eq!(fs::read_to_string(disk.state.path().join("outputs.json.damaged")).unwrap(), "older");
+    assert!(fs::read_to_string(file).unwrap().contains("heater"), "it is written again");
+    play_in(disk.after(SECOND), HOUSE, async |rig| drop(rig.stop().await));
 }
 
 #[test]

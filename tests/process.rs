@@ -2,36 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+#[path = "common/houses.rs"]
+mod houses;
 #[path = "common/process.rs"]
 mod process;
 
+use houses::CLOSET;
 use process::{House, RUN};
-
-const CLOSET: &str = r#"
-[node]
-name = "closet"
-hardware = "simulated"
-
-[store]
-flush = "1h"
-
-[sensors.rack]
-driver = "ds18b20"
-id = "28-0316a2795cff"
-every = "100ms"
-
-[outputs.fan]
-driver = "gpio"
-pin = 17
-cycle = "10s"
-
-[controllers.cooling]
-kind = "pid"
-input = "rack.temperature"
-lower = "fan"
-setpoint = 15.0
-kp = 0.1
-"#;
 
 #[test]
 fn a_signal_stops_it_in_order_and_stores_what_was_read() {
@@ -74,6 +51,18 @@ fn a_hangup_takes_over_a_changed_file_and_changes_nothing_for_a_wrong_one() {
         assert!(line.contains(expected), "{line}");
     }
     assert!(daemon.lives());
+}
+
+#[test]
+fn its_first_connection_to_its_own_broker_is_no_return_after_a_wait() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let house = House::new(&format!("{CLOSET}\n[mqtt]\nbroker = \"embedded:{port}\""));
+    let daemon = house.run(RUN);
+    daemon.says("connected to the broker", 1);
+    let log = daemon.log();
+    assert!(!log.contains("had become old") && !log.contains("tried again"), "{log}");
 }
 
 #[test]

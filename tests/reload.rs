@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::houses::room;
 use common::{Rig, play};
 use homeostat::config;
 use homeostat::daemon::Refused;
@@ -13,7 +14,8 @@ use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Adjust, Event};
 use homeostat::model::{Claim, ControllerId, Level, Monotonic};
 
-const HOUSE: &str = r#"
+const HOUSE: &str = concat!(
+    r#"
     [node]
     name = "house"
     hardware = "simulated"
@@ -55,14 +57,9 @@ const HOUSE: &str = r#"
     setpoint = 30.0
     kp = 0.05
     stale_after = "5s"
-
-    [simulation.plants.house]
-    kind = "room"
-    initial = 20.0
-    outdoor = 20.0
-    heat_capacity = 1e6
-    heat_loss = 50.0
-"#;
+"#,
+    room!()
+);
 
 const SECOND: Duration = Duration::from_secs(1);
 

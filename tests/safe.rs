@@ -151,7 +151,7 @@ fn a_daemon_that_lives_keeps_its_pins_and_its_state_directory() {
     let daemon = house.run(RUN);
     driving(&house);
     let (said, complaint) = safe(&house, 3);
-    assert!(said.is_empty() && complaint.ends_with("stop it first: systemctl stop homeostat\n"), "{said}{complaint}");
+    assert!(said.is_empty() && complaint.ends_with("or by `systemctl stop homeostat`\n"), "{said}{complaint}");
 
     assert_eq!(house.refused(RUN), (Some(3), complaint));
     assert_pins(&house, &DRIVEN);

@@ -6,13 +6,15 @@ mod common;
 
 use std::time::Duration;
 
+use common::houses::room;
 use common::{Rig, play};
 use homeostat::hardware::lane::Gate;
 use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Adjust, Event};
 use homeostat::model::{Claim, ControllerId, Demand, Level, OutputId, Owner, Priority, Sample, Wish};
 
-const HOUSE: &str = r#"
+const HOUSE: &str = concat!(
+    r#"
     [node]
     name = "house"
     hardware = "simulated"
@@ -65,14 +67,9 @@ const HOUSE: &str = r#"
     setpoint = 10.0
     kp = 0.05
     stale_after = "20s"
-
-    [simulation.plants.house]
-    kind = "room"
-    initial = 20.0
-    outdoor = 20.0
-    heat_capacity = 1e6
-    heat_loss = 50.0
-"#;
+"#,
+    room!()
+);
 
 const AIR: Claim = Claim::I2c { bus: 1, address: 0x76 };
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+#[path = "common/houses.rs"]
+mod houses;
 #[path = "common/process.rs"]
 mod process;
 
@@ -21,32 +23,10 @@ use homeostat::model::{ChannelId, Quantity, Sample};
 use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
 use homeostat::web::{self, Commands, Refused, SOCKET, State};
+use houses::CLOSET;
 use process::{House, RUN, homeostat, said};
 use serde_json::Value;
 use tokio::sync::watch;
-
-const CLOSET: &str = r#"
-[node]
-name = "closet"
-hardware = "simulated"
-
-[sensors.rack]
-driver = "ds18b20"
-id = "28-0316a2795cff"
-every = "100ms"
-
-[outputs.fan]
-driver = "gpio"
-pin = 17
-cycle = "10s"
-
-[controllers.cooling]
-kind = "pid"
-input = "rack.temperature"
-lower = "fan"
-setpoint = 15.0
-kp = 1.0
-"#;
 
 /// What a command prints, where, and its exit code.
 fn ask(directory: &Path, arguments: &[&str]) -> (i32, String, String) {

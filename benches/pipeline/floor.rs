@@ -25,7 +25,7 @@ pub fn run(port: u16, database: &Path, seconds: u64, load: &str) {
     let database = Connection::open(database).unwrap();
     database
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              CREATE TABLE readings (series INTEGER, time INTEGER, seq INTEGER, value REAL, PRIMARY KEY (series, time, seq)) WITHOUT ROWID;",
         )
         .unwrap();

@@ -90,7 +90,9 @@ impl Latest {
 mod tests {
     use super::*;
     use crate::model::{Level, Owner};
-    use crate::outputs::guard::Why;
+
+    /// What is a limit here.
+    const HELD_OFF: &str = "held off for min_off";
 
     /// `by level why`, told a second after the one before.
     fn told(latest: &mut Latest, second: i64, by: Option<&str>, level: f64, on: bool, why: &str) {
@@ -100,6 +102,7 @@ mod tests {
             on,
             by: by.map(Owner::new),
             why: why.into(),
+            limit: (why == HELD_OFF).then(|| why.into()),
             because: None,
             confirmed: true,
             since: Timestamp::from_millis(second * 1000),
@@ -114,16 +117,22 @@ mod tests {
     fn a_pulse_or_another_level_is_no_change_but_who_and_why_are() {
         let (mut latest, warmth) = (Latest::default(), Some("controllers.warmth"));
         told(&mut latest, 1, None, 0.0, false, "no live demand");
-        told(&mut latest, 2, warmth, 0.4, false, "held off for min_off");
+        told(&mut latest, 2, warmth, 0.0, false, HELD_OFF);
+        told(&mut latest, 2, warmth, 0.0, false, "controllers.warmth asks for off");
         told(&mut latest, 3, warmth, 0.4, true, "controllers.warmth asks for 40 %");
         told(&mut latest, 4, warmth, 0.4, false, "controllers.warmth asks for 40 %");
         told(&mut latest, 5, warmth, 0.7, true, "controllers.warmth asks for 70 %");
         let past = past(&latest);
         let seen: Vec<_> = past.changes().map(|state| (state.since.as_millis() / 1000, &*state.why)).collect();
-        let expected = [(3, "controllers.warmth asks for 70 %"), (2, "held off for min_off"), (1, "no live demand")];
+        let expected = [
+            (3, "controllers.warmth asks for 70 %"),
+            (2, "controllers.warmth asks for off"),
+            (2, HELD_OFF),
+            (1, "no live demand"),
+        ];
         assert_eq!(seen, expected);
         assert_eq!((past.since().as_millis(), past.now.since.as_millis()), (3000, 5000));
-        assert_eq!(past.before().count(), 2);
+        assert_eq!(past.before().count(), 3);
     }
 
     #[test]
@@ -134,16 +143,5 @@ mod tests {
         }
         let seconds: Vec<_> = past(&latest).changes().map(|state| state.since.as_millis() / 1000).collect();
         assert_eq!(seconds, (68..100).rev().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_guards_sentence_for_a_demand_that_is_followed_is_no_limit() {
-        let warmth = Owner::new("controllers.warmth");
-        let sentence = Why::Asked(warmth, Level::clamped(0.4)).to_string();
-        for (why, limit) in [(sentence, None), (Why::HeldOff.to_string(), Some("held off for min_off"))] {
-            let mut latest = Latest::default();
-            told(&mut latest, 1, Some("controllers.warmth"), 0.4, false, &why);
-            assert_eq!(past(&latest).now.limit(), limit);
-        }
     }
 }

@@ -167,9 +167,9 @@ async fn reload(
             *lasting = Some(attempt.lasts());
             Ok(told)
         }
-        Err(refused) => {
-            tracing::error!("not reloaded, all goes on as before: {}", refused.text);
-            Err(refused)
+        Err(kept) => {
+            tracing::error!("{kept}");
+            Err(kept.into())
         }
     }
 }
@@ -182,12 +182,16 @@ impl Commands for Asks {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.try_send(answer);
         async move {
-            let busy = || Refused {
+            asked.map_err(|_| Refused {
                 text: "a reload is under way, or the daemon stops".to_owned(),
                 hint: "nothing was changed by this one; ask again in a moment",
+            })?;
+            // Nobody knows how far it came.
+            let stopped = || Refused {
+                text: "the daemon stops, and the reload was not finished".to_owned(),
+                hint: "outputs go to their safe levels; the next start reads the file",
             };
-            asked.map_err(|_| busy())?;
-            answered.await.unwrap_or_else(|_| Err(busy()))
+            answered.await.unwrap_or_else(|_| Err(stopped()))
         }
         .boxed()
     }

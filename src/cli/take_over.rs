@@ -16,14 +16,45 @@ pub const COPIES: &str = "config.copies";
 
 const MEND: &str = "nothing was changed; mend that and reload again";
 
+/// Why the file was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Nothing has changed.
+    #[error("not reloaded, all goes on as before: {0}")]
+    Refused(Refused),
+    /// A part of it may be in effect.
+    #[error("reloaded half way only: {0}")]
+    HalfWay(Refused),
+}
+
+impl From<NotTaken> for Refused {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Refused(refused) | NotTaken::HalfWay(refused) => refused,
+        }
+    }
+}
+
+impl From<daemon::Refused> for NotTaken {
+    fn from(error: daemon::Refused) -> Self {
+        use daemon::Refused::{Broker, HalfWay, Held, NeedsRestart, NotRunning};
+        let text = error.to_string();
+        match error {
+            HalfWay => Self::HalfWay(Refused { text, hint: "look into the log; if it goes on running, reload again" }),
+            NotRunning => Self::Refused(Refused { text, hint: "nothing was changed; ask again" }),
+            NeedsRestart(_) | Broker(_) | Held(_) => Self::Refused(Refused { text, hint: MEND }),
+        }
+    }
+}
+
 /// Reads the attempt's file again and gives it to the daemon. What came of it is for people. May be dropped half way by whoever
 /// stops the daemon then.
 ///
 /// # Errors
 /// What is wrong with the file, or why the daemon cannot take it over while it runs.
-pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String, Attempt), Refused> {
+pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String, Attempt), NotTaken> {
     let again = attempt.clone();
-    let refused = |text, hint| Refused { text, hint };
+    let refused = |text, hint| NotTaken::Refused(Refused { text, hint });
     let (config, taken) = match aside(move || again.again()).await {
         Some(Ok(read)) => read,
         Some(Err(Wrong::Mistakes(mistakes))) => return Err(refused(mistakes.render(false), MEND)),
@@ -44,12 +75,7 @@ pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String
                 let papers = taken.clone();
                 aside(move || papers.withdraw()).await;
             }
-            let hint = match error {
-                daemon::Refused::HalfWay => "look into the log; if it goes on running, reload again",
-                daemon::Refused::NotRunning => "nothing was changed; ask again",
-                daemon::Refused::NeedsRestart(_) | daemon::Refused::Broker(_) | daemon::Refused::Held(_) => MEND,
-            };
-            return Err(refused(error.to_string(), hint));
+            return Err(error.into());
         }
     };
     let (papers, before) = (taken.clone(), attempt.clone());
@@ -58,4 +84,23 @@ pub async fn take_over(daemon: &mut Daemon, attempt: &Attempt) -> Result<(String
     daemon.alarms().set(COPIES, astray.flatten().as_deref());
     daemon.alarms().clear(ALARM);
     Ok((difference.to_string(), taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_nothing_has_changed_does_it_say_so() {
+        use daemon::Refused::{Broker, HalfWay, Held, NeedsRestart, NotRunning};
+        for error in [NeedsRestart(vec!["[store] path"]), Broker("taken".into()), Held("a".into()), NotRunning, HalfWay]
+        {
+            let unchanged = error != HalfWay;
+            let not_taken = NotTaken::from(error.clone());
+            let (logged, refused) = (not_taken.to_string(), Refused::from(not_taken));
+            assert_eq!(logged.contains("all goes on as before"), unchanged, "{logged}");
+            assert_eq!(refused.hint.contains("nothing was changed"), unchanged, "{}", refused.hint);
+            assert!(logged.ends_with(&error.to_string()) && refused.text == error.to_string(), "{logged}");
+        }
+    }
 }

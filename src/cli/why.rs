@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 
 use super::client::{Client, Trouble, encoded};
 use super::page::{Ink, Page, ago, level};
-use crate::message;
 use crate::payload::{Output, RestsOn, Status, Why};
 
 /// As many as one looks at; the rest is in the API.
@@ -43,8 +42,10 @@ fn render(why: &Why<'_>, page: &Page) -> String {
         row("controller", &controller(why, rests_on));
     }
     row("demand", &demand(&why.now));
-    if why.now.by.is_some() {
-        row("limit", limit(&why.now).unwrap_or("none in the way"));
+    match &why.now.limit {
+        Some(limit) => row("limit", limit),
+        None if why.now.by.is_some() => row("limit", "none in the way"),
+        None => {}
     }
     row("pin", &pin(&why.now));
     let _ = before(&mut text, why, page);
@@ -91,7 +92,7 @@ fn controller(why: &Why<'_>, rests_on: &RestsOn<'_>) -> String {
         // On one line, whichever that is.
         text += &format!(", cut\u{a0}to\u{a0}{output:.0} %");
     }
-    if why.now.level == 0.0 && limit(&why.now).is_none() {
+    if why.now.level == 0.0 && why.now.limit.is_none() {
         text += match output {
             0.0 => "",
             1.0.. => "; it raises, and this output lowers",
@@ -108,15 +109,12 @@ fn percent(part: f64) -> f64 {
 
 fn demand(now: &Output<'_>) -> String {
     match &now.by {
+        None if now.limit.is_some() => "no live demand, so it is to rest at its safe level".to_owned(),
         None => format!("{}, so it rests at its safe level", now.why),
-        Some(_) if limit(now).is_none() => now.why.to_string(),
+        Some(_) if now.limit.is_none() => now.why.to_string(),
         Some(by) if now.level > 0.0 => format!("{by} asks for {}", level(now.level)),
         Some(by) => format!("{by} asks for something else"),
     }
-}
-
-fn limit<'o>(now: &'o Output<'_>) -> Option<&'o str> {
-    message::limit(now.by.as_deref(), &now.why)
 }
 
 fn pin(now: &Output<'_>) -> String {
@@ -172,9 +170,15 @@ mod tests {
             by: by.map(Into::into),
             since: Timestamp::from_millis(NOW - seconds_ago * 1000),
             why: why.into(),
+            limit: None,
             because: None,
             confirmed: true,
         }
+    }
+
+    /// The same, kept from what it is asked for.
+    fn limited(seconds_ago: i64, level: f64, by: Option<&'static str>, limit: &'static str) -> Output<'static> {
+        Output { limit: Some(limit.into()), ..output(seconds_ago, level, by, limit) }
     }
 
     fn heater() -> Why<'static> {
@@ -210,7 +214,7 @@ mod tests {
                 d: 0.0,
                 output: 0.4,
             }),
-            before: vec![output(22, 0.0, warmth, "held off for min_off"), output(86_400, 0.0, None, "no live demand")],
+            before: vec![limited(22, 0.0, warmth, "held off for min_off"), output(86_400, 0.0, None, "no live demand")],
         }
     }
 
@@ -237,7 +241,7 @@ before:
         let now = Output {
             on: false,
             confirmed: false,
-            ..output(3, 0.4, Some("controllers.warmth"), "held off for min_off")
+            ..limited(3, 0.4, Some("controllers.warmth"), "held off for min_off")
         };
         let text = told(&Why { now, before: Vec::new(), ..heater() });
         assert!(text.starts_with("heater is at 40 % since 08:33:17, not confirmed by the hardware\n"), "{text}");
@@ -246,6 +250,14 @@ before:
             "{text}"
         );
         assert!(!text.contains("before"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_that_keeps_it_from_its_safe_level_is_named_too() {
+        let now = limited(3, 0.0, None, "held off for min_off");
+        let text = told(&Why { now, rests_on: None, reading: None, controller: None, ..heater() });
+        let expected = "no live demand, so it is to rest at its safe level\n  limit       held off for min_off\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Site {
                 let write = async |bytes: Vec<u8>| {
                     let file = file.clone();
                     let job = lane.run_surely(&"alarms".into(), WRITING, move || files::replace(&file, &bytes)).await;
-                    job.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+                    files::replaced(job)
                 };
                 alarms::keep(&alarms, write, orders.stop()).await;
                 Ok::<(), String>(())

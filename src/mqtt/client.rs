@@ -156,12 +156,13 @@ impl Told {
     }
 
     pub(super) fn connected(&mut self) {
-        self.trouble = None;
+        // At the start much is told twice before there can be a connection. Nobody misses that.
+        let kept_waiting = self.trouble.take().is_some();
         match self.mqtt.superseded() - self.superseded {
-            0 => info!("connected to the broker at {}", self.broker),
-            older => {
+            older if older > 0 && kept_waiting => {
                 info!("connected to the broker at {}; {older} values had become old before they were sent", self.broker)
             }
+            _ => info!("connected to the broker at {}", self.broker),
         }
     }
 

@@ -80,6 +80,7 @@ mod tests {
             on: true,
             by: Some(Owner::new("controllers.warmth")),
             why: "controllers.warmth asks for 40 %".into(),
+            limit: None,
             because: None,
             confirmed: true,
             since: TIME,
@@ -89,6 +90,8 @@ mod tests {
             r#"{"level":0.4,"on":true,"by":"controllers.warmth","since":"2026-11-21T08:33:20.250Z","why":"controllers.warmth asks for 40 %","confirmed":true}"#
         );
         assert!(text(&Event::Output(OutputState { by: None, ..state.clone() })).contains(r#""by":null"#));
+        let limited = OutputState { why: "min_off".into(), limit: Some("min_off".into()), ..state.clone() };
+        assert!(text(&Event::Output(limited)).contains(r#""why":"min_off","limit":"min_off","confirmed""#));
         let input = ChannelId::parse("air.temperature").unwrap();
         let terms = Terms { p: 0.319, i: 0.081, d: -0.0 };
         let because = Some(Arc::new(Because { input, value: 21.34, seq: 81734, setpoint: 24.0, terms }));

@@ -200,12 +200,14 @@ impl Output {
     /// What was decided last, and whether the pin is so now.
     fn tell(&mut self) {
         let Some(decision) = &self.decided else { return };
+        let why: Arc<str> = decision.why.to_string().into();
         let mut state = OutputState {
             output: self.id.clone(),
             level: decision.level,
             on: decision.write.is_on(),
             by: decision.by.clone(),
-            why: decision.why.to_string().into(),
+            limit: decision.why.is_limit().then(|| why.clone()),
+            why,
             because: decision.because.clone(),
             confirmed: self.with.slot.level() == Some(decision.write),
             since: self.with.clock.wall(),

@@ -61,6 +61,9 @@ pub struct Output<'a> {
     pub since: Timestamp,
     /// Why it is as it is.
     pub why: Cow<'a, str>,
+    /// What keeps it from following the demand: then that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Cow<'a, str>>,
     /// What the demand rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
@@ -76,6 +79,7 @@ impl<'a> From<&'a OutputState> for Output<'a> {
             by: state.by.as_ref().map(|owner| owner.as_str().into()),
             since: state.since,
             why: (&*state.why).into(),
+            limit: state.limit.as_deref().map(Into::into),
             because: state.because.as_ref().map(ToString::to_string),
             confirmed: state.confirmed,
         }

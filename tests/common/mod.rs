@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod faults;
+pub mod houses;
 pub mod link;
 
 use std::future::Future;

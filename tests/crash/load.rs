@@ -1,7 +1,10 @@
 //! What the house that dies has to do.
 
+use super::houses::room;
+
 /// Three sensors at 20 Hz; a heater in pulses, a pump with a budget, a compressor that must rest.
-const LOAD: &str = r#"
+const LOAD: &str = concat!(
+    r#"
 [node]
 name = "house"
 hardware = "simulated"
@@ -69,14 +72,9 @@ stale_after = "1s"
 
 [simulation]
 pins = "../pins.log"
-
-[simulation.plants.house]
-kind = "room"
-initial = 20.0
-outdoor = 20.0
-heat_capacity = 1e6
-heat_loss = 50.0
-"#;
+"#,
+    room!()
+);
 
 /// The same house at this broker.
 pub fn at_broker(port: u16) -> String {

@@ -44,6 +44,22 @@ pub struct Blocked {
     pub how: Interlock,
 }
 
+impl Why {
+    /// Whether it keeps the output from what it is asked for, or from its safe level if nobody asks.
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::NoDemand | Self::Asked(..) | Self::Stopping => false,
+            Self::HeldOn
+            | Self::HeldOff
+            | Self::Resting
+            | Self::Spent(..)
+            | Self::Started(..)
+            | Self::Interlocked(_)
+            | Self::Recording => true,
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -41,6 +41,17 @@ impl Database {
         self.ask("SELECT min(seq) FROM readings")
     }
 
+    /// The smallest number of those that were read after this, in milliseconds since 1970.
+    pub fn first_seq_since(&self, time: i64) -> Option<i64> {
+        let question = "SELECT min(seq) FROM readings WHERE time > ?1";
+        self.connection.query_row(question, [time], |row| row.get(0)).unwrap()
+    }
+
+    /// When the newest was read, in milliseconds since 1970.
+    pub fn last_time(&self) -> Option<i64> {
+        self.connection.query_row("SELECT max(time) FROM readings", [], |row| row.get(0)).unwrap()
+    }
+
     /// The file is whole, no number is there twice, and time goes with the numbers. Gives how many readings there are.
     pub fn whole(&self) -> i64 {
         let check: String = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
