@@ -31,14 +31,10 @@ struct Mutant {
 const GUARD: &str = "src/outputs/guard/mod.rs";
 const DEMANDS: &str = "src/outputs/guard/demands.rs";
 const OUTPUT: &str = "src/outputs/actor.rs";
-const CONTROLLER: &str = "src/controllers/actor.rs";
 const BANK: &str = "src/hardware/bank/mod.rs";
 const TABLE: &str = "src/hardware/bank/table.rs";
-const RELOAD: &str = "src/daemon/reload.rs";
 const BUDGET: &str = "src/outputs/guard/budget.rs";
-const MEMORY: &str = "src/outputs/guard/memory.rs";
 const LEDGER: &str = "src/outputs/ledger.rs";
-const DAEMON: &str = "src/daemon.rs";
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -103,12 +99,6 @@ const MUTANTS: &[Mutant] = &[
         mistake: "self.budget.on.saturating_sub(Duration::from_nanos(self.tally.sum() / 2))",
     },
     Mutant {
-        name: "starts are forgotten over a restart",
-        file: MEMORY,
-        text: "restored(&self.started, window, 1, aged, now)",
-        mistake: "{\n        let _ = (aged, now, &self.started);\n        Tally::new(window)\n    }",
-    },
-    Mutant {
         name: "what limits remember is not written",
         file: LEDGER,
         text: "move || files::replace(&path, &bytes)).await;",
@@ -119,48 +109,6 @@ const MUTANTS: &[Mutant] = &[
         file: TABLE,
         text: "self.interlocks.insert(output.clone(), Interlocks { only_while, never_with });",
         mistake: "let _ = (output, only_while, never_with);",
-    },
-    Mutant {
-        name: "a reload begins every output anew",
-        file: RELOAD,
-        text: "let difference = self.plan.to(&plan);\n",
-        mistake: "let mut difference = self.plan.to(&plan);\n        let outputs = config.outputs.iter().map(|output| (format!(\"outputs.{}\", output.id), Change::Replaced));\n        for (name, change) in outputs {\n            difference.changed.entry(name).or_insert(change);\n        }\n",
-    },
-    Mutant {
-        name: "the time since a record was written counts twice",
-        file: LEDGER,
-        text: "(Some(known.memory.clone()), uptime.saturating_sub(Duration::from_millis(known.uptime)))",
-        mistake: "(Some(known.memory.clone()), uptime)",
-    },
-    Mutant {
-        name: "a stale reading is acted on",
-        file: CONTROLLER,
-        text: "let until = reading.at + self.config.stale_after;",
-        mistake: "let until = self.with.clock.now() + self.config.stale_after * 2;",
-    },
-    Mutant {
-        name: "a hang in one lane is waited for in all",
-        file: "src/hardware/lane.rs",
-        text: "lanes.entry(name.to_owned())",
-        mistake: "lanes.entry(name.get(..0).unwrap_or_default().to_owned())",
-    },
-    Mutant {
-        name: "numbers of readings begin anew with each start",
-        file: DAEMON,
-        text: "let bus = Bus::new(host.clock, last_seq);",
-        mistake: "let _ = last_seq;\n        let bus = Bus::new(host.clock, 0);",
-    },
-    Mutant {
-        name: "a sensor reads so long after its last reading, and not at the tick of all",
-        file: "src/sensors/actor.rs",
-        text: "clock.next_multiple(self.config.every).since(clock.now())",
-        mistake: "(clock.now() + self.config.every).since(clock.now())",
-    },
-    Mutant {
-        name: "the wait before a next life doubles for ever",
-        file: "src/supervisor/policy.rs",
-        text: "longest: Duration::from_secs(60),",
-        mistake: "longest: Duration::from_secs(86_400),",
     },
 ];
 
