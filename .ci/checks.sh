@@ -50,6 +50,19 @@ many_schedules() {
     HOMEOSTAT_SCHEDULES=300 cargo test --locked --test schedules
 }
 
+# Each is built and played in a copy of the tree.
+mutants() {
+    local log said
+    log=$(mktemp)
+    if ! cargo test --locked --test mutants -- --ignored --nocapture >"$log" 2>&1; then
+        cat "$log"
+        fail "a mistake was not caught by the schedules, or they fail without one"
+    fi
+    cat "$log"
+    grep ': caught: ' "$log" | while IFS= read -r said; do note "$said"; done
+    rm -f "$log"
+}
+
 systemd_unit() {
     local folder unit score
     folder=$(mktemp -d)
