@@ -13,7 +13,7 @@ use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
 use crate::model::ControllerId;
-use crate::mqtt::Mqtt;
+use crate::mqtt::{Behind, Mqtt};
 use crate::outputs::actor::Output;
 use crate::outputs::ledger::Ledger;
 use crate::panics::locked;
@@ -88,7 +88,7 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node), self.bus.tap_all(MQTT_QUEUE, 1));
+        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, Behind::default()), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);
         let tap = Arc::new(tap);
         let body = task(move |lifeline, mut orders| {

@@ -10,6 +10,7 @@ use tokio::time;
 use tracing::{error, info, warn};
 
 use super::connection::{self, End};
+use super::history::Readings;
 use super::link::{Introduction, Link};
 use super::network::Network;
 use super::outbox::Outbox;
@@ -35,23 +36,32 @@ struct Shared {
     id: String,
     topics: Topics,
     outbox: Mutex<Outbox>,
+    behind: Behind,
     connected: AtomicBool,
 }
 
+/// What stands behind the client; what is left out is not offered.
+#[derive(Clone, Default)]
+pub struct Behind {
+    /// For the topic `history`.
+    pub readings: Option<Arc<dyn Readings>>,
+}
+
 impl Mqtt {
-    /// The client of the node called `node`, over the network. Nothing happens before [`run`].
+    /// The client of the node called `node`, over the network, with nothing behind it. Nothing happens before [`run`].
     pub fn new(config: Config, node: &str) -> Self {
-        Self::over(Arc::new(Network), config, node)
+        Self::over(Arc::new(Network), config, node, Behind::default())
     }
 
-    /// The same over another link.
-    pub fn over(link: Arc<dyn Link>, config: Config, node: &str) -> Self {
+    /// The same over another link, and with what stands behind it.
+    pub fn over(link: Arc<dyn Link>, config: Config, node: &str, behind: Behind) -> Self {
         let shared = Shared {
             link,
             config,
             id: format!("homeostat-{node}"),
             topics: Topics::new(node),
             outbox: Mutex::default(),
+            behind,
             connected: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -77,6 +87,14 @@ impl Mqtt {
 
     pub(super) fn introduction(&self) -> Introduction<'_> {
         Introduction { config: self.config(), id: &self.shared.id, status_topic: self.status_topic() }
+    }
+
+    pub(super) fn topics(&self) -> &Topics {
+        &self.shared.topics
+    }
+
+    pub(super) fn readings(&self) -> Option<&dyn Readings> {
+        self.shared.behind.readings.as_deref()
     }
 
     pub(super) fn status_topic(&self) -> &str {
@@ -145,6 +163,8 @@ pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: i
 pub(super) struct Told {
     broker: String,
     trouble: Option<Discriminant<MqttError>>,
+    /// Whether the history could not be read.
+    lost_history: bool,
     mqtt: Mqtt,
     superseded: u64,
 }
@@ -152,7 +172,7 @@ pub(super) struct Told {
 impl Told {
     fn new(mqtt: &Mqtt) -> Self {
         let broker = mqtt.config().broker.to_string();
-        Self { broker, trouble: None, mqtt: mqtt.clone(), superseded: mqtt.superseded() }
+        Self { broker, trouble: None, lost_history: false, mqtt: mqtt.clone(), superseded: mqtt.superseded() }
     }
 
     pub(super) fn connected(&mut self) {
@@ -163,6 +183,16 @@ impl Told {
                 info!("connected to the broker at {}; {older} values had become old before they were sent", self.broker)
             }
             _ => info!("connected to the broker at {}", self.broker),
+        }
+    }
+
+    /// A page of the history could be read, or not.
+    pub(super) fn history(&mut self, page: Result<(), &str>) {
+        let before = std::mem::replace(&mut self.lost_history, page.is_err());
+        match page {
+            Err(error) if !before => warn!("the history waits: {error}; live values go on, and it is tried again"),
+            Ok(()) if before => info!("the history goes on"),
+            _ => {}
         }
     }
 

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::time;
 
 use super::client::{BEAT, Mqtt, Told};
+use super::history::{Page, Pages};
 use super::link::{Heard, Line, Speaker};
 use super::{MqttError, payload};
 use crate::bus::Tap;
@@ -55,6 +56,7 @@ pub(super) async fn hold(
     let mut settle = pin!(time::sleep(SETTLE));
     let mut settling = false;
     let mut farewell = pin!(time::sleep(FAREWELL));
+    let mut pages = Pages::new();
     loop {
         let heard = {
             // What is dropped halfway loses packets, so everything else happens beside it.
@@ -72,6 +74,7 @@ pub(super) async fn hold(
                         let _ = tap.filled().now_or_never();
                         mqtt.collect(tap);
                     }
+                    page = pages.next(mqtt.readings()), if connection.has_room_for_a_page() => connection.turn(page, told),
                     () = &mut stop, if connection.last_words == LastWords::NotYet => {
                         if !connection.is_up {
                             return End::Stopped;
@@ -146,8 +149,24 @@ impl Connection<'_> {
                 told.connected();
             }
             Heard::Sent(packet) => self.mqtt.outbox().sent(packet),
-            Heard::Acknowledged(packet) => self.mqtt.outbox().acknowledged(packet),
-            Heard::Alive | Heard::Left | Heard::Other => {}
+            Heard::Acknowledged(packet) => {
+                let page = self.mqtt.outbox().acknowledged(packet);
+                if let (Some(last), Some(readings)) = (page, self.mqtt.readings()) {
+                    readings.acknowledged(last);
+                }
+            }
+            Heard::Message(_) | Heard::Deaf | Heard::Alive | Heard::Left | Heard::Other => {}
+        }
+    }
+
+    fn has_room_for_a_page(&self) -> bool {
+        self.is_up && self.last_words == LastWords::NotYet && !self.mqtt.outbox().has_page()
+    }
+
+    fn turn(&self, page: Result<Page, String>, told: &mut Told) {
+        told.history(page.as_ref().map(drop).map_err(String::as_str));
+        if let Ok(Page { payload, last, .. }) = page {
+            self.mqtt.outbox().post_page(self.mqtt.topics().history().to_owned(), payload, last);
         }
     }
 
@@ -184,8 +203,8 @@ impl Connection<'_> {
 
     fn hand_over(&self) -> Result<(), MqttError> {
         let mut outbox = self.mqtt.outbox();
-        while let Some((topic, payload)) = outbox.next(WINDOW.into()) {
-            self.speaker.publish(topic, payload).map_err(|_| self.stuck())?;
+        while let Some(due) = outbox.next(WINDOW.into()) {
+            self.speaker.publish(due).map_err(|_| self.stuck())?;
         }
         Ok(())
     }

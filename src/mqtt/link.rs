@@ -5,6 +5,7 @@
 
 use futures_util::future::BoxFuture;
 
+use super::outbox::Due;
 use super::{Config, MqttError};
 
 /// What the broker is told of us before anything else.
@@ -43,8 +44,11 @@ pub struct Stuck;
 
 /// The end of a line that says things. Never waits.
 pub trait Speaker: Send {
-    /// Hands over a payload, to be sent retained and at least once.
-    fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Stuck>;
+    /// Hands over a payload, to be sent at least once.
+    fn publish(&self, due: Due<'_>) -> Result<(), Stuck>;
+
+    /// Asks for what is published on these topics, in which `+` stands for any one level.
+    fn subscribe(&self, filters: &[String]) -> Result<(), Stuck>;
 
     /// Ends the connection in good order, after what was handed over.
     fn leave(&self) -> Result<(), Stuck>;
@@ -57,7 +61,7 @@ pub trait Listener: Send {
 }
 
 /// What happened on a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// The broker has let us in.
     Connected,
@@ -65,10 +69,25 @@ pub enum Heard {
     Sent(u16),
     /// The broker has what was sent under this packet id.
     Acknowledged(u16),
+    /// Somebody has published this where we asked for it.
+    Message(Message),
+    /// The broker does not let us hear what we asked for.
+    Deaf,
     /// The broker said something else; it lives.
     Alive,
     /// We have left as asked.
     Left,
     /// Something that concerns nobody here.
     Other,
+}
+
+/// What somebody else has published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Where.
+    pub topic: String,
+    /// What.
+    pub payload: Vec<u8>,
+    /// It lay at the broker when we asked for it: nobody says it now.
+    pub retained: bool,
 }

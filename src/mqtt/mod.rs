@@ -15,6 +15,7 @@ pub mod broker;
 mod client;
 mod connection;
 mod error;
+pub mod history;
 pub mod link;
 mod network;
 pub mod outbox;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use crate::config::Section;
 
 pub use address::Broker;
-pub use client::{Mqtt, run};
+pub use client::{Behind, Mqtt, run};
 pub use error::MqttError;
 pub use link::Link;
 pub use network::Network;

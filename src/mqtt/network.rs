@@ -5,16 +5,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, PublishOptions, QoS, StateError,
+    Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 
 use super::connection::{KEEP_ALIVE, NO_ANSWER, WINDOW};
-use super::link::{Heard, Introduction, Line, Link, Listener, Speaker, Stuck};
+use super::link::{Heard, Introduction, Line, Link, Listener, Message, Speaker, Stuck};
+use super::outbox::Due;
 use super::{Config, MqttError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LARGEST_PACKET: usize = 256 * 1024;
-const RETAINED: PublishOptions = PublishOptions::at_least_once().retained();
+/// Beside the window, which is never exceeded: subscriptions, and the last word.
+const SPARE: usize = 10;
 
 /// The machine's network.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +41,7 @@ async fn connect(who: Introduction<'_>) -> Result<Line, MqttError> {
         options.set_credentials(username, password(config).await?);
     }
     // Room for the whole window, so that handing over never fails.
-    let (client, mut eventloop) = AsyncClient::builder(options).capacity(WINDOW.into()).build();
+    let (client, mut eventloop) = AsyncClient::builder(options).capacity(usize::from(WINDOW) + SPARE).build();
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
@@ -52,8 +54,14 @@ async fn connect(who: Introduction<'_>) -> Result<Line, MqttError> {
 struct NetworkSpeaker(AsyncClient);
 
 impl Speaker for NetworkSpeaker {
-    fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Stuck> {
-        self.0.try_publish(topic, payload, RETAINED).map(drop).map_err(|_| Stuck)
+    fn publish(&self, Due { topic, payload, retain }: Due<'_>) -> Result<(), Stuck> {
+        let once = PublishOptions::at_least_once();
+        self.0.try_publish(topic, payload, if retain { once.retained() } else { once }).map(drop).map_err(|_| Stuck)
+    }
+
+    fn subscribe(&self, filters: &[String]) -> Result<(), Stuck> {
+        let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+        self.0.try_subscribe_many(filters).map_err(|_| Stuck)
     }
 
     fn leave(&self) -> Result<(), Stuck> {
@@ -72,7 +80,7 @@ impl Listener for NetworkListener {
     fn next(&mut self) -> BoxFuture<'_, Result<Heard, MqttError>> {
         Box::pin(async {
             match self.eventloop.poll().await {
-                Ok(event) => Ok(self.heard(&event)),
+                Ok(event) => Ok(self.heard(event)),
                 Err(error) => Err(self.failure(&error)),
             }
         })
@@ -80,15 +88,23 @@ impl Listener for NetworkListener {
 }
 
 impl NetworkListener {
-    fn heard(&mut self, event: &Event) -> Heard {
+    fn heard(&mut self, event: Event) -> Heard {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 self.is_up = true;
                 Heard::Connected
             }
             Event::Incoming(Packet::PubAck(ack)) => Heard::Acknowledged(ack.pkid),
+            Event::Incoming(Packet::Publish(publish)) => Heard::Message(Message {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.into(),
+                retained: publish.retain,
+            }),
+            Event::Incoming(Packet::SubAck(answer)) if answer.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                Heard::Deaf
+            }
             Event::Incoming(_) => Heard::Alive,
-            Event::Outgoing(Outgoing::Publish(packet)) => Heard::Sent(*packet),
+            Event::Outgoing(Outgoing::Publish(packet)) => Heard::Sent(packet),
             Event::Outgoing(Outgoing::Disconnect) => Heard::Left,
             Event::Outgoing(_) => Heard::Other,
         }

@@ -5,6 +5,9 @@
 //! was not acknowledged, and the broker may have forgotten the rest: so after each new connection every topic is due.
 //!
 //! The way of a payload: `set` → due → `next` → handed to the client → `sent` (it now has a packet id) → `acknowledged`.
+//!
+//! Beside the topics there are letters, each said once and in its turn: answers to commands, and pages of history, which are
+//! written anew from the store when a connection breaks. Live values go before both.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,10 +18,38 @@ pub struct Outbox {
     index: HashMap<String, usize>,
     /// Topics whose newest payload must still be handed over, the longest waiting first.
     due: VecDeque<usize>,
+    /// The oldest first.
+    letters: VecDeque<Letter>,
+    last_letter: u64,
     /// Handed over and without a packet id yet. Ids are given in this order.
-    handed: VecDeque<Version>,
-    unacknowledged: HashMap<u16, Version>,
+    handed: VecDeque<Handed>,
+    unacknowledged: HashMap<u16, Handed>,
     superseded: u64,
+    unanswered: u64,
+}
+
+/// Answers that wait for a broker: whoever sent so many commands at once has gone with it.
+const MOST_LETTERS: usize = 100;
+
+/// What is to be handed to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due<'o> {
+    /// Where to.
+    pub topic: &'o str,
+    /// What.
+    pub payload: &'o [u8],
+    /// Whether the broker keeps it for those who come later.
+    pub retain: bool,
+}
+
+#[derive(Debug)]
+struct Letter {
+    number: u64,
+    topic: String,
+    payload: Vec<u8>,
+    /// If it is a page of history: the number of its last reading.
+    page: Option<u64>,
+    is_due: bool,
 }
 
 #[derive(Debug)]
@@ -32,9 +63,11 @@ struct Topic {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Version {
-    topic: usize,
-    number: u64,
+enum Handed {
+    /// This payload of a topic.
+    Newest { topic: usize, number: u64 },
+    /// The letter of this number.
+    Letter(u64),
 }
 
 impl Outbox {
@@ -67,30 +100,70 @@ impl Outbox {
         }
     }
 
-    /// The next topic and payload to hand to the client, unless `window` of them are on their way already.
-    pub fn next(&mut self, window: usize) -> Option<(&str, &[u8])> {
+    /// Something to be said once. Of too many the oldest answer is left out.
+    pub fn post(&mut self, topic: String, payload: Vec<u8>) {
+        if self.letters.len() >= MOST_LETTERS
+            && let Some(oldest) = self.letters.iter().position(|letter| letter.page.is_none())
+        {
+            self.letters.remove(oldest);
+            self.unanswered += 1;
+        }
+        self.add_letter(topic, payload, None);
+    }
+
+    /// The page of history whose last reading has the number `last`, if there is none yet ([`has_page`](Self::has_page)).
+    pub fn post_page(&mut self, topic: String, payload: Vec<u8>, last: u64) {
+        if !self.has_page() {
+            self.add_letter(topic, payload, Some(last));
+        }
+    }
+
+    /// Whether a page of history waits for its acknowledgement: there is one at a time, so that they arrive in order.
+    pub fn has_page(&self) -> bool {
+        self.letters.iter().any(|letter| letter.page.is_some())
+    }
+
+    fn add_letter(&mut self, topic: String, payload: Vec<u8>, page: Option<u64>) {
+        self.last_letter += 1;
+        self.letters.push_back(Letter { number: self.last_letter, topic, payload, page, is_due: true });
+    }
+
+    /// What to hand to the client next, unless `window` of them are on their way already.
+    pub fn next(&mut self, window: usize) -> Option<Due<'_>> {
         if self.handed.len() + self.unacknowledged.len() >= window {
             return None;
         }
-        let at = self.due.pop_front()?;
-        let topic = &mut self.topics[at];
-        topic.is_due = false;
-        self.handed.push_back(Version { topic: at, number: topic.newest });
-        Some((&topic.name, &topic.payload))
+        if let Some(at) = self.due.pop_front() {
+            let topic = &mut self.topics[at];
+            topic.is_due = false;
+            self.handed.push_back(Handed::Newest { topic: at, number: topic.newest });
+            return Some(Due { topic: &topic.name, payload: &topic.payload, retain: true });
+        }
+        let letter = self.letters.iter_mut().find(|letter| letter.is_due)?;
+        letter.is_due = false;
+        self.handed.push_back(Handed::Letter(letter.number));
+        Some(Due { topic: &letter.topic, payload: &letter.payload, retain: false })
     }
 
     /// The client has sent the one handed over longest ago, under this packet id.
     pub fn sent(&mut self, packet: u16) {
-        if let Some(version) = self.handed.pop_front() {
-            self.unacknowledged.insert(packet, version);
+        if let Some(handed) = self.handed.pop_front() {
+            self.unacknowledged.insert(packet, handed);
         }
     }
 
-    /// The broker has what was sent under this packet id.
-    pub fn acknowledged(&mut self, packet: u16) {
-        if let Some(version) = self.unacknowledged.remove(&packet) {
-            let topic = &mut self.topics[version.topic];
-            topic.acknowledged = topic.acknowledged.max(version.number);
+    /// The broker has what was sent under this packet id. If that was a page of history, gives the number of its last reading.
+    pub fn acknowledged(&mut self, packet: u16) -> Option<u64> {
+        match self.unacknowledged.remove(&packet)? {
+            Handed::Newest { topic, number } => {
+                let topic = &mut self.topics[topic];
+                topic.acknowledged = topic.acknowledged.max(number);
+                None
+            }
+            Handed::Letter(number) => {
+                let at = self.letters.iter().position(|letter| letter.number == number)?;
+                self.letters.remove(at)?.page
+            }
         }
     }
 
@@ -106,11 +179,21 @@ impl Outbox {
             topic.is_due = true;
             topic.acknowledged = 0;
         }
+        self.letters.retain(|letter| letter.page.is_none());
+        for letter in &mut self.letters {
+            letter.is_due = true;
+        }
     }
 
-    /// Whether the broker has acknowledged the newest payload of every topic.
+    /// Whether the broker has acknowledged the newest payload of every topic, and every letter.
     pub fn is_settled(&self) -> bool {
-        self.due.is_empty() && self.topics.iter().all(|topic| topic.acknowledged == topic.newest)
+        let known = self.topics.iter().all(|topic| topic.acknowledged == topic.newest);
+        self.due.is_empty() && self.letters.is_empty() && known
+    }
+
+    /// How many answers were left out because too many waited, since the start.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
     }
 
     /// How many payloads were replaced by newer ones before they were sent, since the start.
@@ -130,6 +213,10 @@ mod tests {
     struct World {
         outbox: Outbox,
         newest: HashMap<String, Vec<u8>>,
+        /// The last reading there is, the last that the reader of the history has, and the last known to have arrived.
+        readings: u64,
+        read: u64,
+        cursor: u64,
         requests: VecDeque<(String, Vec<u8>)>,
         wire: VecDeque<(u16, String, Vec<u8>)>,
         acks: VecDeque<u16>,
@@ -140,6 +227,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Set(u8),
+        Page,
         HandOver,
         Send,
         Arrive,
@@ -160,8 +248,14 @@ mod tests {
                     self.outbox.set(&topic, payload.clone());
                     self.newest.insert(topic, payload);
                 }
+                Step::Page => {
+                    self.readings += 1;
+                    let page = self.readings.to_string().into_bytes();
+                    self.outbox.post_page("history".into(), page, self.readings);
+                }
                 Step::HandOver => {
-                    if let Some((topic, payload)) = self.outbox.next(WINDOW) {
+                    if let Some(Due { topic, payload, retain }) = self.outbox.next(WINDOW) {
+                        assert_eq!(retain, topic != "history");
                         self.requests.push_back((topic.to_owned(), payload.to_vec()));
                     }
                 }
@@ -174,13 +268,20 @@ mod tests {
                 }
                 Step::Arrive => {
                     if let Some((packet, topic, payload)) = self.wire.pop_front() {
-                        self.retained.insert(topic, payload);
+                        if topic == "history" {
+                            self.read = self.read.max(String::from_utf8(payload).unwrap().parse().unwrap());
+                        } else {
+                            self.retained.insert(topic, payload);
+                        }
                         self.acks.push_back(packet);
                     }
                 }
                 Step::Acknowledge(n) => {
-                    if let Some(packet) = n.checked_rem(self.acks.len()).and_then(|n| self.acks.remove(n)) {
-                        self.outbox.acknowledged(packet);
+                    if let Some(packet) = n.checked_rem(self.acks.len()).and_then(|n| self.acks.remove(n))
+                        && let Some(last) = self.outbox.acknowledged(packet)
+                    {
+                        assert!(last > self.cursor && last <= self.read, "{last} after {}", self.cursor);
+                        self.cursor = last;
                     }
                 }
                 Step::Reconnect { broker_forgets } => {
@@ -208,6 +309,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0..5_u8).prop_map(Step::Set),
+            2 => Just(Step::Page),
             4 => Just(Step::HandOver),
             4 => Just(Step::Send),
             4 => Just(Step::Arrive),
@@ -242,9 +344,12 @@ mod tests {
         outbox.set("a", b"1".to_vec());
         outbox.set("b", b"1".to_vec());
         outbox.set("a", b"2".to_vec());
-        assert_eq!(outbox.next(9), Some(("a", &b"2"[..])));
-        assert_eq!(outbox.next(9), Some(("b", &b"1"[..])));
-        assert_eq!(outbox.next(9), None);
+        outbox.post("answer".into(), b"done".to_vec());
+        let mut said = Vec::new();
+        while let Some(Due { topic, payload, retain }) = outbox.next(9) {
+            said.push(format!("{topic} {} {retain}", String::from_utf8_lossy(payload)));
+        }
+        assert_eq!(said, ["a 2 true", "b 1 true", "answer done false"]);
         assert_eq!(outbox.superseded(), 1);
     }
 
@@ -256,7 +361,7 @@ mod tests {
         }
         outbox.empty_below("n/air");
         let mut left: Vec<_> =
-            std::iter::from_fn(|| outbox.next(9).map(|(topic, payload)| (topic.to_owned(), payload.len()))).collect();
+            std::iter::from_fn(|| outbox.next(9).map(|due| (due.topic.to_owned(), due.payload.len()))).collect();
         left.sort();
         assert_eq!(
             left,
@@ -278,7 +383,25 @@ mod tests {
         assert!(outbox.is_settled());
         outbox.connected("status");
         assert!(!outbox.is_settled());
-        let topics: Vec<String> = std::iter::from_fn(|| outbox.next(9).map(|(topic, _)| topic.to_owned())).collect();
-        assert_eq!(topics, ["status", "air", "heater"]);
+        outbox.post("answer".into(), b"done".to_vec());
+        let mut topics =
+            || -> Vec<String> { std::iter::from_fn(|| outbox.next(9).map(|due| due.topic.to_owned())).collect() };
+        assert_eq!(topics(), ["status", "air", "heater", "answer"]);
+        outbox.post_page("history".into(), b"1".to_vec(), 1);
+        assert!(outbox.has_page());
+        outbox.connected("status");
+        assert!(!outbox.has_page(), "it is read from the store again");
+        assert_eq!(outbox.letters.len(), 1, "nobody has answered yet");
+    }
+
+    #[test]
+    fn of_too_many_answers_the_oldest_are_left_out_and_never_a_page() {
+        let mut outbox = Outbox::default();
+        outbox.post_page("history".into(), Vec::new(), 1);
+        for number in 0..MOST_LETTERS + 5 {
+            outbox.post(number.to_string(), Vec::new());
+        }
+        assert_eq!((outbox.letters.len(), outbox.unanswered(), outbox.has_page()), (MOST_LETTERS, 6, true));
+        assert_eq!(outbox.letters.back().unwrap().topic, "104");
     }
 }

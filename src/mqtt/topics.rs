@@ -9,13 +9,20 @@ pub(super) struct Topics {
     /// `homeostat/<node>/`
     base: String,
     status: String,
+    history: String,
 }
 
 impl Topics {
     pub(super) fn new(node: &str) -> Self {
         let base = format!("homeostat/{}/", plain(node));
         let status = format!("{base}status");
-        Self { base, status }
+        let history = format!("{base}history");
+        Self { base, status, history }
+    }
+
+    /// `homeostat/<node>/history`
+    pub(super) fn history(&self) -> &str {
+        &self.history
     }
 
     /// `homeostat/<node>/status`

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use homeostat::mqtt::link::{Heard, Introduction, Line, Link, Listener, Speaker, Stuck};
+use homeostat::mqtt::link::{Heard, Introduction, Line, Link, Listener, Message, Speaker, Stuck};
+use homeostat::mqtt::outbox::Due;
 use homeostat::mqtt::{Broker, Config, MqttError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// More than may be unacknowledged on one line.
 const ROOM: usize = 200;
@@ -22,6 +23,8 @@ pub fn config() -> Config {
 #[derive(Clone)]
 pub struct FakeBroker {
     retained: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    passed: Arc<Mutex<Vec<(String, String)>>>,
+    news: broadcast::Sender<Message>,
     state: Arc<watch::Sender<State>>,
 }
 
@@ -37,7 +40,8 @@ struct State {
 impl Default for FakeBroker {
     fn default() -> Self {
         let state = State { up: true, takes: Duration::from_millis(1), life: 0 };
-        Self { retained: Arc::default(), state: Arc::new(watch::Sender::new(state)) }
+        let (news, _) = broadcast::channel(ROOM);
+        Self { retained: Arc::default(), passed: Arc::default(), news, state: Arc::new(watch::Sender::new(state)) }
     }
 }
 
@@ -81,6 +85,23 @@ impl FakeBroker {
         self.state.send_modify(change);
     }
 
+    /// Somebody else publishes.
+    pub fn publish(&self, topic: &str, payload: &str) {
+        let _ = self.news.send(Message { topic: topic.to_owned(), payload: payload.into(), retained: false });
+    }
+
+    /// All that was published and not retained, in order.
+    pub fn passed(&self) -> Vec<(String, String)> {
+        self.passed.lock().unwrap().clone()
+    }
+
+    fn take(&self, topic: String, payload: Vec<u8>, retain: bool) {
+        if retain {
+            return self.keep(topic, payload);
+        }
+        self.passed.lock().unwrap().push((topic, String::from_utf8(payload).unwrap()));
+    }
+
     fn keep(&self, topic: String, payload: Vec<u8>) {
         let mut retained = self.retained.lock().unwrap();
         if payload.is_empty() {
@@ -98,6 +119,8 @@ impl Link for FakeBroker {
             broker: self.clone(),
             state: self.state.subscribe(),
             messages,
+            news: self.news.subscribe(),
+            filters: Vec::new(),
             will: who.status_topic.to_owned(),
             life: None,
             last_packet: 0,
@@ -107,33 +130,41 @@ impl Link for FakeBroker {
     }
 }
 
-enum Message {
-    Publish(String, Vec<u8>),
+enum Said {
+    Publish(String, Vec<u8>, bool),
+    Subscribe(Vec<String>),
     Leave,
 }
 
-struct Mouth(mpsc::Sender<Message>);
+struct Mouth(mpsc::Sender<Said>);
 
 impl Speaker for Mouth {
-    fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Stuck> {
-        self.0.try_send(Message::Publish(topic.to_owned(), payload.to_vec())).map_err(|_| Stuck)
+    fn publish(&self, Due { topic, payload, retain }: Due<'_>) -> Result<(), Stuck> {
+        self.0.try_send(Said::Publish(topic.to_owned(), payload.to_vec(), retain)).map_err(|_| Stuck)
+    }
+
+    fn subscribe(&self, filters: &[String]) -> Result<(), Stuck> {
+        self.0.try_send(Said::Subscribe(filters.to_vec())).map_err(|_| Stuck)
     }
 
     fn leave(&self) -> Result<(), Stuck> {
-        self.0.try_send(Message::Leave).map_err(|_| Stuck)
+        self.0.try_send(Said::Leave).map_err(|_| Stuck)
     }
 }
 
 struct Ear {
     broker: FakeBroker,
     state: watch::Receiver<State>,
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<Said>,
+    /// What others publish.
+    news: broadcast::Receiver<Message>,
+    filters: Vec<String>,
     will: String,
     /// The broker's life in which it let us in.
     life: Option<u64>,
     last_packet: u16,
     /// What is sent and not acknowledged.
-    arriving: VecDeque<(u16, String, Vec<u8>)>,
+    arriving: VecDeque<(u16, String, Vec<u8>, bool)>,
 }
 
 impl Listener for Ear {
@@ -173,22 +204,30 @@ impl Ear {
         tokio::select! {
             biased;
             message = self.messages.recv() => match message {
-                Some(Message::Publish(topic, payload)) => {
+                Some(Said::Publish(topic, payload, retain)) => {
                     self.last_packet = self.last_packet % 1000 + 1;
-                    self.arriving.push_back((self.last_packet, topic, payload));
+                    self.arriving.push_back((self.last_packet, topic, payload, retain));
                     Heard::Sent(self.last_packet)
                 }
-                Some(Message::Leave) => {
+                Some(Said::Subscribe(mut filters)) => {
+                    self.filters.append(&mut filters);
+                    Heard::Alive
+                }
+                Some(Said::Leave) => {
                     self.life = None;
                     Heard::Left
                 }
                 None => std::future::pending().await,
             },
             () = tokio::time::sleep(takes), if !self.arriving.is_empty() => {
-                let (packet, topic, payload) = self.arriving.pop_front().expect("it is not empty");
-                self.broker.keep(topic, payload);
+                let (packet, topic, payload, retain) = self.arriving.pop_front().expect("it is not empty");
+                self.broker.take(topic, payload, retain);
                 Heard::Acknowledged(packet)
             }
+            Ok(message) = self.news.recv() => match self.filters.iter().any(|filter| fits(filter, &message.topic)) {
+                true => Heard::Message(message),
+                false => Heard::Other,
+            },
         }
     }
 }
@@ -198,6 +237,18 @@ impl Drop for Ear {
     fn drop(&mut self) {
         if self.life.is_some() && self.state.borrow().up {
             self.broker.keep(std::mem::take(&mut self.will), Introduction::OFFLINE.to_vec());
+        }
+    }
+}
+
+/// Whether a topic is one that was asked for. `+` is any one level.
+fn fits(filter: &str, topic: &str) -> bool {
+    let (mut asked, mut said) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (asked.next(), said.next()) {
+            (None, None) => return true,
+            (Some(part), Some(level)) if part == "+" || part == level => {}
+            _ => return false,
         }
     }
 }
