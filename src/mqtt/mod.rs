@@ -14,6 +14,7 @@ mod backoff;
 pub mod broker;
 mod client;
 mod connection;
+pub mod discovery;
 mod error;
 pub mod link;
 mod network;

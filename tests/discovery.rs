@@ -1,0 +1,477 @@
+//! What Home Assistant is told, against files that were looked at and against its documentation.
+//!
+//! `HOMEOSTAT_BLESS=1 cargo test --test discovery` writes the files under `tests/golden/discovery/` anew; look at what changed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a payload that cannot be read is a failure")]
+
+#[path = "discovery/documented.rs"]
+mod documented;
+#[path = "discovery/home_assistant.rs"]
+mod home_assistant;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use homeostat::config;
+use homeostat::daemon::things::things;
+use homeostat::message::{ControllerState, Mode, OutputState};
+use homeostat::model::{ChannelId, ControllerId, Level, OutputId, Quantity, SensorId, Terms, Timestamp};
+use homeostat::mqtt::discovery::{
+    Controller, Form, Messages, Moves, Output, Sensor, Settings, Shown, Takes, Things, changes, filters, is_ours, messages,
+    standing_topic,
+};
+use homeostat::payload;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use home_assistant::HomeAssistant;
+
+const EXAMPLE: &str = include_str!("../config.example.toml");
+
+const FORMS: [Form; 2] = [Form::Device, Form::Components];
+
+fn settings(form: Form) -> Settings {
+    Settings { form, ..Settings::default() }
+}
+
+fn nothing() -> Things {
+    Things {
+        node: "greenhouse".into(),
+        version: "1.2.3".into(),
+        sensors: Vec::new(),
+        outputs: Vec::new(),
+        controllers: Vec::new(),
+        alarms: Vec::new(),
+    }
+}
+
+fn sensor(id: &str, channels: &[(&str, Quantity)]) -> Sensor {
+    let channels = channels.iter().map(|(name, quantity)| ((*name).to_owned(), *quantity)).collect();
+    Sensor { id: SensorId::new(id).unwrap(), channels, every: Duration::from_secs(30) }
+}
+
+fn output(id: &str, takes: Takes, remote: bool, shown: Option<Shown>) -> Output {
+    Output { id: OutputId::new(id).unwrap(), takes, remote, shown }
+}
+
+fn controller(id: &str, input: &str, quantity: Quantity, moves: Moves) -> Controller {
+    let (id, input) = (ControllerId::new(id).unwrap(), ChannelId::parse(input).unwrap());
+    Controller { id, input, quantity, moves, setpoints: 4.0..=44.0 }
+}
+
+/// One thing of each kind that there is, by the name of its file.
+fn kinds() -> Vec<(&'static str, Things)> {
+    let quantities: Vec<(&str, Quantity)> = ["temperature", "humidity", "pressure", "voltage", "moisture"]
+        .into_iter()
+        .zip(Quantity::ALL.iter().copied())
+        .collect();
+    assert_eq!(quantities.len(), Quantity::ALL.len(), "a quantity that no golden file has");
+    let outputs = |outputs: Vec<Output>| Things { outputs, ..nothing() };
+    let controllers = |controllers: Vec<Controller>| Things { controllers, ..nothing() };
+    let warmth = |id, moves| controller(id, "air.temperature", Quantity::Temperature, moves);
+    vec![
+        ("sensor", Things { sensors: vec![sensor("air-2", &quantities)], ..nothing() }),
+        ("switch", outputs(vec![output("pump", Takes::OnOff, true, None), output("valve", Takes::Levels, true, Some(Shown::Switch))])),
+        ("number", outputs(vec![output("heater", Takes::Levels, true, None)])),
+        (
+            "light",
+            outputs(vec![
+                output("lamp", Takes::OnOff, true, Some(Shown::Light)),
+                output("dimmed", Takes::Levels, true, Some(Shown::Light)),
+            ]),
+        ),
+        (
+            "fan",
+            outputs(vec![
+                output("fan", Takes::Levels, true, Some(Shown::Fan)),
+                output("vent", Takes::OnOff, true, Some(Shown::Fan)),
+            ]),
+        ),
+        (
+            "output_without_commands",
+            outputs(vec![output("siren", Takes::OnOff, false, None), output("mist", Takes::Levels, false, Some(Shown::Fan))]),
+        ),
+        (
+            "climate",
+            controllers(vec![warmth("both", Moves::Both), warmth("heat", Moves::Raises), warmth("cool", Moves::Lowers)]),
+        ),
+        (
+            "controller_of_something_else",
+            controllers(vec![controller("damp", "soil.moisture", Quantity::Moisture, Moves::Raises)]),
+        ),
+        ("alarm", Things { alarms: vec!["outputs.heater.pin".into(), "store".into()], ..nothing() }),
+    ]
+}
+
+/// All kinds at once.
+fn everything() -> Things {
+    kinds().into_iter().fold(nothing(), |mut all, (_, things)| {
+        all.sensors.extend(things.sensors);
+        all.outputs.extend(things.outputs);
+        all.controllers.extend(things.controllers);
+        all.alarms.extend(things.alarms);
+        all
+    })
+}
+
+fn read(payload: &[u8]) -> Map<String, Value> {
+    match serde_json::from_slice(payload) {
+        Ok(Value::Object(message)) => message,
+        other => panic!("not an object: {other:?}"),
+    }
+}
+
+/// Every entity of the messages, in either form, with its kind.
+fn entities(messages: &Messages) -> Vec<(String, Map<String, Value>)> {
+    let mut entities = Vec::new();
+    for (topic, payload) in messages {
+        let mut message = read(payload);
+        match message.remove("cmps") {
+            Some(components) => {
+                for (_, mut fields) in components.as_object().unwrap().clone() {
+                    let fields = fields.as_object_mut().unwrap();
+                    let kind = fields.remove("p").unwrap().as_str().unwrap().to_owned();
+                    entities.push((kind, fields.clone()));
+                }
+            }
+            None => {
+                message.retain(|key, _| key != "dev" && key != "o");
+                entities.push((topic.split('/').nth(1).unwrap().to_owned(), message));
+            }
+        }
+    }
+    entities
+}
+
+#[track_caller]
+fn golden(name: &str, messages: &Messages) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/discovery/{name}.json"));
+    let all: Map<String, Value> =
+        messages.iter().map(|(topic, payload)| (topic.clone(), Value::Object(read(payload)))).collect();
+    let text = format!("{:#}\n", Value::Object(all));
+    if std::env::var_os("HOMEOSTAT_BLESS").is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    assert!(text == expected, "not as in {}; it is now:\n{text}", file.display());
+}
+
+#[test]
+fn each_kind_is_told_of_as_in_its_file() {
+    for (name, things) in kinds() {
+        let mut messages = messages(&things, &settings(Form::Components));
+        if name != "alarm" {
+            // What every node has.
+            messages.retain(|topic, _| !topic.ends_with("/alarm/config"));
+        }
+        golden(name, &messages);
+    }
+}
+
+#[test]
+fn a_whole_node_is_told_of_as_in_its_file() {
+    let mut things = things(&config::parse(EXAMPLE).unwrap());
+    things.version = "1.2.3".into();
+    golden("example", &messages(&things, &settings(Form::Device)));
+}
+
+#[test]
+fn every_field_is_documented_and_none_is_missing_that_must_be_there() {
+    for form in FORMS {
+        let messages = messages(&everything(), &settings(form));
+        for (topic, payload) in &messages {
+            documented::check_message(topic, &read(payload));
+        }
+        let entities = entities(&messages);
+        let kinds: BTreeSet<&str> = entities.iter().map(|(kind, _)| kind.as_str()).collect();
+        let all = ["binary_sensor", "climate", "fan", "light", "number", "sensor", "switch"];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
+        for (kind, fields) in &entities {
+            documented::check_entity(kind, fields);
+        }
+    }
+}
+
+#[test]
+fn a_field_that_nobody_documents_is_found() {
+    let sensor = |change: &str, value: Value| {
+        let messages = messages(&everything(), &settings(Form::Device));
+        let (kind, mut fields) = entities(&messages).into_iter().find(|(kind, _)| kind == "sensor").unwrap();
+        match value {
+            Value::Null => fields.remove(change),
+            value => fields.insert(change.into(), value),
+        };
+        std::panic::catch_unwind(move || documented::check_entity(&kind, &fields)).is_err()
+    };
+    assert!(!sensor("name", json!("as good as any")));
+    for (change, value) in [
+        ("stat_topic", json!("a")),
+        ("bri_scl", json!(100)),
+        ("dev_cla", json!("warmth")),
+        ("unit_of_meas", json!("furlong")),
+        ("stat_t", json!("a/+")),
+        ("stat_t", Value::Null),
+        ("uniq_id", Value::Null),
+        ("ent_cat", json!("config")),
+        ("exp_aft", json!("60")),
+        ("val_tpl", json!("{{ value_json.value")),
+    ] {
+        assert!(sensor(change, value.clone()), "{change}: {value} was not found");
+    }
+}
+
+/// The keys of a payload that is published.
+fn keys(payload: Vec<u8>) -> BTreeSet<String> {
+    read(&payload).keys().cloned().collect()
+}
+
+#[test]
+fn templates_name_only_what_is_published() {
+    let since = Timestamp::from_millis(0);
+    let output = OutputState {
+        output: OutputId::new("heater").unwrap(),
+        level: Level::OFF,
+        on: false,
+        by: None,
+        why: "nobody asks".into(),
+        because: None,
+        confirmed: true,
+        since,
+    };
+    let controller = ControllerState {
+        controller: ControllerId::new("warmth").unwrap(),
+        mode: Mode::Tripped,
+        setpoint: 1.0,
+        input: None,
+        terms: Terms::default(),
+        output: 0.0,
+    };
+    let mut reading = keys(br#"{"value":1,"unit":"","time":"","quality":"","reason":"","seq":1}"#.to_vec());
+    reading.insert("reason".into());
+    let published = [
+        ("air-2/", reading),
+        ("output", keys(payload::json(&payload::Output::from(&output)))),
+        ("controller", keys(payload::json(&payload::Controller::from(&controller)))),
+        ("alarm", keys(homeostat::mqtt::discovery::Standing::default().payload())),
+    ];
+    let of = |topic: &str| {
+        let thing = topic.strip_prefix("homeostat/greenhouse/").unwrap();
+        let everything = everything();
+        let is_output = everything.outputs.iter().any(|output| output.id.as_str() == thing);
+        let is_controller = everything.controllers.iter().any(|controller| controller.id.as_str() == thing);
+        let room = match thing {
+            "alarm" => 3,
+            _ if is_output => 1,
+            _ if is_controller => 2,
+            _ => 0,
+        };
+        &published[room].1
+    };
+    let mut held = 0;
+    for (_, fields) in entities(&messages(&everything(), &settings(Form::Device))) {
+        // A template stands beside the topic that it reads: `val_tpl` beside `stat_t`.
+        for (key, template) in fields.iter().filter(|(key, _)| key.ends_with("tpl") && !key.ends_with("cmd_tpl")) {
+            let topic = match key.as_str() {
+                "val_tpl" | "stat_val_tpl" => "stat_t".to_owned(),
+                "bri_val_tpl" | "pct_val_tpl" => key.replace("val_tpl", "stat_t"),
+                _ => key.replace("_tpl", "_t"),
+            };
+            let (template, topic) = (template.as_str().unwrap(), fields[&topic].as_str().unwrap());
+            for part in template.split("value_json.").skip(1) {
+                let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                assert!(of(topic).contains(&name), "{key} names {name}, which {topic} does not have: {template}");
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 40, "only {held} names were found");
+    assert!(of("homeostat/greenhouse/both").contains("setpoint"));
+}
+
+#[test]
+fn the_modes_that_a_controller_tells_of_are_among_those_that_are_announced() {
+    let (_, fields) = entities(&messages(&everything(), &settings(Form::Device)))
+        .into_iter()
+        .find(|(_, fields)| fields["uniq_id"] == "homeostat-greenhouse-both-mode")
+        .unwrap();
+    let announced = fields["ops"].as_array().unwrap();
+    for mode in [Mode::Automatic, Mode::Manual(0.5), Mode::Waiting, Mode::Tripped] {
+        let state = ControllerState {
+            controller: ControllerId::new("both").unwrap(),
+            mode,
+            setpoint: 1.0,
+            input: None,
+            terms: Terms::default(),
+            output: 0.0,
+        };
+        let told = read(&payload::json(&payload::Controller::from(&state)))["mode"].clone();
+        assert!(announced.contains(&told), "{told} is not among {announced:?}");
+    }
+}
+
+#[test]
+fn a_large_node_fits_into_one_message() {
+    let channels: Vec<_> = ["temperature", "humidity", "pressure"].into_iter().zip(Quantity::ALL.iter().copied()).collect();
+    let many = |count: usize, name: &str| (0..count).map(|n| format!("{name}-{n}")).collect::<Vec<_>>();
+    let mut things = nothing();
+    things.sensors = many(50, "sensor").iter().map(|id| sensor(id, &channels)).collect();
+    things.outputs = many(30, "output").iter().map(|id| output(id, Takes::Levels, true, None)).collect();
+    things.controllers = many(20, "controller")
+        .iter()
+        .map(|id| controller(id, "sensor-1.temperature", Quantity::Temperature, Moves::Both))
+        .collect();
+    let names = things.sensors.iter().map(|sensor| format!("sensors.{}", sensor.id));
+    let outputs = things.outputs.iter().flat_map(|output| [format!("outputs.{}", output.id), format!("outputs.{}.pin", output.id)]);
+    things.alarms = names.chain(outputs).collect();
+    let messages = messages(&things, &settings(Form::Device));
+    let size = messages.values().map(Vec::len).sum::<usize>();
+    // What the client and the embedded broker take at most.
+    assert!(messages.len() == 1 && size < 250 * 1024, "{size} bytes");
+}
+
+/// Names of things: unique over all kinds, of all letters that a name may have.
+fn names() -> impl Strategy<Value = Vec<String>> {
+    let letters = "[a-b0-1_-]{1,4}";
+    prop::collection::btree_set(letters, 0..10).prop_map(|names| names.into_iter().collect())
+}
+
+/// A node of these names: each becomes a thing of a kind that `kind` says.
+fn node() -> impl Strategy<Value = Things> {
+    let channels = prop::collection::btree_set("[a-b0-1_-]{1,3}", 1..3);
+    (names(), prop::collection::vec((0..9_usize, channels), 10), prop::collection::vec(0..5_usize, 0..4)).prop_map(
+        |(names, kinds, alarms)| {
+            let mut things = nothing();
+            for (name, (kind, channels)) in names.iter().zip(kinds) {
+                let channels: Vec<(&str, Quantity)> =
+                    channels.iter().map(|channel| (channel.as_str(), Quantity::Temperature)).collect();
+                let shown = [None, Some(Shown::Switch), Some(Shown::Number), Some(Shown::Light), Some(Shown::Fan)];
+                match kind {
+                    0 | 1 => things.sensors.push(sensor(name, &channels)),
+                    2 | 3 => things.outputs.push(output(name, Takes::Levels, kind == 2, None)),
+                    4..=6 => things.outputs.push(output(name, Takes::OnOff, true, shown[kind - 2])),
+                    7 => things.controllers.push(controller(name, "a.b", Quantity::Temperature, Moves::Both)),
+                    _ => things.controllers.push(controller(name, "a.b", Quantity::Voltage, Moves::Both)),
+                }
+                if alarms.contains(&kind) {
+                    things.alarms.extend([format!("sensors.{name}"), format!("sensors.{name}.pin")]);
+                }
+            }
+            things
+        },
+    )
+}
+
+fn form() -> impl Strategy<Value = Option<Settings>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(settings(Form::Device))),
+        Just(Some(settings(Form::Components))),
+        Just(Some(Settings { prefix: "ha/here".into(), form: Form::Device })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn ids_are_unique_and_topics_are_topics_whatever_things_are_called(things in node(), name in "[a-c_-]{1,5}") {
+        let things = Things { node: name, ..things };
+        let mut told = Vec::new();
+        for form in FORMS {
+            let settings = settings(form);
+            let messages = messages(&things, &settings);
+            let [device, components] = filters(&things.node, &settings);
+            for (topic, payload) in &messages {
+                documented::check_message(topic, &read(payload));
+                prop_assert!(is_ours(&things.node, &settings, topic), "{topic} is not ours");
+                prop_assert!(*topic == device || home_assistant::matches(&components, topic), "{topic} is not heard");
+            }
+            let entities = entities(&messages);
+            let mut ids = BTreeSet::new();
+            for (kind, fields) in &entities {
+                documented::check_entity(kind, fields);
+                prop_assert!(ids.insert(fields["uniq_id"].as_str()), "{} twice", fields["uniq_id"]);
+            }
+            let count = things.sensors.iter().map(|sensor| sensor.channels.len()).sum::<usize>()
+                + things.outputs.len()
+                + things.controllers.iter().map(|one| if one.quantity == Quantity::Temperature { 3 } else { 4 }).sum::<usize>()
+                + things.alarms.len()
+                + 1;
+            prop_assert_eq!(entities.len(), count);
+            told.push(entities.into_iter().map(|(kind, fields)| (kind, fields["uniq_id"].to_string(), Value::Object(fields))).collect::<Vec<_>>());
+        }
+        for told in &mut told {
+            told.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+        }
+        prop_assert_eq!(&told[0], &told[1], "the two forms tell the same");
+    }
+
+    /// What Home Assistant has in the end is what it should have, from whatever to whatever, also after a restart of either.
+    #[test]
+    fn what_was_removed_disappears_and_nothing_else_does(
+        steps in prop::collection::vec((node(), form(), prop::option::of(0..9_usize), any::<bool>()), 1..5),
+    ) {
+        let mut world = HomeAssistant::default();
+        let mut before = Messages::new();
+        for (things, settings, daemon_dies_after, home_assistant_restarts) in steps {
+            if home_assistant_restarts {
+                world.restart();
+            }
+            let after = settings.map(|settings| messages(&things, &settings)).unwrap_or_default();
+            let stays: Vec<_> = world.entities().into_iter().filter(|entity| home_assistant::ids(&after).contains(entity)).collect();
+            if let Some(count) = daemon_dies_after {
+                for (topic, payload) in changes(&before, &after).into_iter().take(count) {
+                    world.publish(&topic, payload);
+                }
+                // What it came to is read back from the broker by the next one.
+                before = world.retained.clone();
+            }
+            for (topic, payload) in changes(&before, &after) {
+                world.publish(&topic, payload);
+                for entity in &stays {
+                    prop_assert!(world.entities().contains(entity), "{entity:?} was away for a moment");
+                }
+            }
+            prop_assert_eq!(world.entities(), home_assistant::ids(&after));
+            prop_assert_eq!(&world.retained, &after);
+            prop_assert!(changes(&after, &after).is_empty());
+            before = after;
+        }
+    }
+}
+
+#[test]
+fn garbage_that_was_retained_is_swept_away() {
+    let settings = settings(Form::Device);
+    let after = messages(&everything(), &settings);
+    let [device, _] = filters("greenhouse", &settings);
+    for garbage in ["", "not json", "[]", "{\"cmps\":7}", "{\"cmps\":{\"a\":null,\"b\":{\"p\":1}}}"] {
+        let stray = "homeassistant/sensor/homeostat-greenhouse/stray/config";
+        let before: Messages = [device.as_str(), stray].map(|topic| (topic.to_owned(), garbage.into())).into();
+        let mut world = HomeAssistant::at(&before);
+        for (topic, payload) in changes(&before, &after) {
+            world.publish(&topic, payload);
+        }
+        world.retained.retain(|_, payload| !payload.is_empty());
+        assert_eq!(world.retained, after, "{garbage:?}");
+    }
+}
+
+#[test]
+fn only_our_own_topics_are_ours() {
+    let settings = Settings { prefix: "ha/here".into(), ..Settings::default() };
+    let cases = [
+        ("ha/here/device/homeostat-greenhouse/config", true),
+        ("ha/here/sensor/homeostat-greenhouse/air-temperature/config", true),
+        ("ha/here/device/homeostat-greenhouse2/config", false),
+        ("ha/here/sensor/homeostat-greenhouse/config", false),
+        ("ha/here/sensor/other/air/config", false),
+        ("homeassistant/device/homeostat-greenhouse/config", false),
+        ("ha/heredevice/homeostat-greenhouse/config", false),
+        ("ha/here/device/homeostat-greenhouse/state", false),
+    ];
+    for (topic, ours) in cases {
+        assert_eq!(is_ours("greenhouse", &settings, topic), ours, "{topic}");
+    }
+    assert_eq!(standing_topic("greenhouse"), "homeostat/greenhouse/alarm");
+}
