@@ -2,7 +2,12 @@
 //!
 //! `HOMEOSTAT_BLESS=1 cargo test --test discovery` writes the files under `tests/golden/discovery/` anew; look at what changed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a payload that cannot be read is a failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a payload that cannot be read is a failure"
+)]
 
 #[path = "discovery/documented.rs"]
 mod documented;
@@ -19,8 +24,8 @@ use homeostat::daemon::things::things;
 use homeostat::message::{ControllerState, Mode, OutputState};
 use homeostat::model::{ChannelId, ControllerId, Level, OutputId, Quantity, SensorId, Terms, Timestamp};
 use homeostat::mqtt::discovery::{
-    Controller, Form, Messages, Moves, Output, Sensor, Settings, Shown, Takes, Things, changes, filters, is_ours, messages,
-    standing_topic,
+    Controller, Form, Messages, Moves, Output, Sensor, Settings, Shown, Takes, Things, changes, filters, is_ours,
+    messages, standing_topic,
 };
 use homeostat::payload;
 use proptest::prelude::*;
@@ -73,7 +78,13 @@ fn kinds() -> Vec<(&'static str, Things)> {
     let warmth = |id, moves| controller(id, "air.temperature", Quantity::Temperature, moves);
     vec![
         ("sensor", Things { sensors: vec![sensor("air-2", &quantities)], ..nothing() }),
-        ("switch", outputs(vec![output("pump", Takes::OnOff, true, None), output("valve", Takes::Levels, true, Some(Shown::Switch))])),
+        (
+            "switch",
+            outputs(vec![
+                output("pump", Takes::OnOff, true, None),
+                output("valve", Takes::Levels, true, Some(Shown::Switch)),
+            ]),
+        ),
         ("number", outputs(vec![output("heater", Takes::Levels, true, None)])),
         (
             "light",
@@ -91,11 +102,18 @@ fn kinds() -> Vec<(&'static str, Things)> {
         ),
         (
             "output_without_commands",
-            outputs(vec![output("siren", Takes::OnOff, false, None), output("mist", Takes::Levels, false, Some(Shown::Fan))]),
+            outputs(vec![
+                output("siren", Takes::OnOff, false, None),
+                output("mist", Takes::Levels, false, Some(Shown::Fan)),
+            ]),
         ),
         (
             "climate",
-            controllers(vec![warmth("both", Moves::Both), warmth("heat", Moves::Raises), warmth("cool", Moves::Lowers)]),
+            controllers(vec![
+                warmth("both", Moves::Both),
+                warmth("heat", Moves::Raises),
+                warmth("cool", Moves::Lowers),
+            ]),
         ),
         (
             "controller_of_something_else",
@@ -313,7 +331,8 @@ fn the_modes_that_a_controller_tells_of_are_among_those_that_are_announced() {
 
 #[test]
 fn a_large_node_fits_into_one_message() {
-    let channels: Vec<_> = ["temperature", "humidity", "pressure"].into_iter().zip(Quantity::ALL.iter().copied()).collect();
+    let channels: Vec<_> =
+        ["temperature", "humidity", "pressure"].into_iter().zip(Quantity::ALL.iter().copied()).collect();
     let many = |count: usize, name: &str| (0..count).map(|n| format!("{name}-{n}")).collect::<Vec<_>>();
     let mut things = nothing();
     things.sensors = many(50, "sensor").iter().map(|id| sensor(id, &channels)).collect();
@@ -323,7 +342,10 @@ fn a_large_node_fits_into_one_message() {
         .map(|id| controller(id, "sensor-1.temperature", Quantity::Temperature, Moves::Both))
         .collect();
     let names = things.sensors.iter().map(|sensor| format!("sensors.{}", sensor.id));
-    let outputs = things.outputs.iter().flat_map(|output| [format!("outputs.{}", output.id), format!("outputs.{}.pin", output.id)]);
+    let outputs = things
+        .outputs
+        .iter()
+        .flat_map(|output| [format!("outputs.{}", output.id), format!("outputs.{}.pin", output.id)]);
     things.alarms = names.chain(outputs).collect();
     let messages = messages(&things, &settings(Form::Device));
     let size = messages.values().map(Vec::len).sum::<usize>();
@@ -373,6 +395,8 @@ fn form() -> impl Strategy<Value = Option<Settings>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn ids_are_unique_and_topics_are_topics_whatever_things_are_called(things in node(), name in "[a-c_-]{1,5}") {
         let things = Things { node: name, ..things };

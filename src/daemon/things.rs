@@ -10,17 +10,8 @@ use crate::mqtt::discovery::{Controller, Moves, Output, Sensor, Takes, Things};
 use crate::outputs::{self, Resolution};
 
 /// Alarms that do not come and go with a part of the configuration.
-const OURS: [&str; 9] = [
-    "alarms",
-    "alarms.file",
-    "alarms.unwritten",
-    "config",
-    "limits",
-    "limits.spent",
-    "mqtt",
-    "store",
-    "store.damaged",
-];
+const OURS: [&str; 9] =
+    ["alarms", "alarms.file", "alarms.unwritten", "config", "limits", "limits.spent", "mqtt", "store", "store.damaged"];
 
 /// What `config` has, for Home Assistant.
 pub fn things(config: &Config) -> Things {
@@ -101,7 +92,14 @@ fn alarms(config: &Config) -> Vec<String> {
     let watches = watched.map(|controller| format!("controllers.{}.watch", controller.id));
     let tellers = config.alarms.iter().flat_map(|alarms| &alarms.ways).map(teller);
     let ours = OURS.map(str::to_owned).into_iter();
-    ours.chain(sensors).chain(computed).chain(inputs).chain(outputs).chain(controllers).chain(watches).chain(tellers).collect()
+    ours.chain(sensors)
+        .chain(computed)
+        .chain(inputs)
+        .chain(outputs)
+        .chain(controllers)
+        .chain(watches)
+        .chain(tellers)
+        .collect()
 }
 
 /// As the child is called that tells a person in this way.
@@ -110,5 +108,93 @@ fn teller(way: &Way) -> String {
         Way::Webhook(_) => "alarms.webhook".into(),
         #[cfg(feature = "email")]
         Way::Email(_) => "alarms.email".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config;
+
+    /// Something of every kind: sensors that are measured and computed, a relay with and without a cycle, a watch.
+    const HOUSE: &str = r#"
+        [node]
+        name = "house"
+        hardware = "simulated"
+        [alarms]
+        webhook = "https://example.org/hook"
+        [sensors.one]
+        driver = "bme280"
+        every = "5s"
+        [sensors.two]
+        driver = "ds18b20"
+        id = "28-0316a2795cff"
+        every = "20s"
+        [sensors.air]
+        driver = "redundant"
+        inputs = ["one.temperature", "two.temperature"]
+        policy = "failover"
+        [outputs.heater]
+        driver = "gpio"
+        pin = 17
+        cycle = "20s"
+        [outputs.siren]
+        driver = "gpio"
+        pin = 18
+        [outputs.fan]
+        driver = "pwm"
+        channel = 0
+        [controllers.warmth]
+        kind = "pid"
+        input = "air.temperature"
+        raise = "heater"
+        setpoint = 21.5
+        kp = 0.1
+        watch = { gain = 1.0, within = "10m" }
+        [controllers.dry]
+        kind = "pid"
+        input = "one.humidity"
+        lower = "fan"
+        setpoint = 60
+        kp = 0.1
+    "#;
+
+    #[test]
+    fn everything_in_a_file_is_there_as_what_it_is() {
+        let things = things(&config::parse(HOUSE).unwrap());
+        assert_eq!(things.node, "house");
+        let sensors = things.sensors.iter().map(|one| (one.id.as_str(), one.channels.len(), one.every.as_secs()));
+        assert_eq!(sensors.collect::<Vec<_>>(), [("one", 3, 5), ("two", 1, 20), ("air", 1, 20)]);
+        assert_eq!(things.sensors[2].channels, [("temperature".to_owned(), Quantity::Temperature)]);
+        assert_eq!(things.sensors[2].every, Duration::from_secs(20), "the slowest of its inputs");
+
+        let outputs = things.outputs.iter().map(|one| (one.id.as_str(), one.takes));
+        let expected = [("heater", Takes::Levels), ("siren", Takes::OnOff), ("fan", Takes::Levels)];
+        assert_eq!(outputs.collect::<Vec<_>>(), expected);
+
+        let controllers =
+            things.controllers.iter().map(|one| (one.id.as_str(), one.quantity, one.moves, one.setpoints.clone()));
+        let warmth = ("warmth", Quantity::Temperature, Moves::Raises, 1.0..=42.0);
+        let dry = ("dry", Quantity::Humidity, Moves::Lowers, 0.0..=100.0);
+        assert_eq!(controllers.collect::<Vec<_>>(), [warmth, dry]);
+
+        let names = ["sensors.one", "sensors.air", "sensors.air.inputs", "outputs.fan", "outputs.siren.pin"];
+        let more = ["controllers.dry", "controllers.warmth.watch", "alarms.webhook", "store"];
+        for name in names.into_iter().chain(more) {
+            assert!(things.alarms.iter().any(|alarm| alarm == name), "{name} is not among {:?}", things.alarms);
+        }
+        assert!(!things.alarms.iter().any(|alarm| alarm == "controllers.dry.watch"), "it has no watch");
+    }
+
+    #[test]
+    fn a_setpoint_lies_within_what_it_can_be_moved_in() {
+        for quantity in Quantity::ALL {
+            for now in [-40.0, -0.5, 0.0, 0.4, 6.5, 21.5, 99.5, 1013.0] {
+                let range = setpoints(*quantity, now);
+                assert!(range.start() < range.end() && range.contains(&now), "{quantity:?} at {now}: {range:?}");
+            }
+        }
     }
 }

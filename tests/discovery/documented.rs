@@ -257,9 +257,14 @@ pub fn check_entity(kind: &str, fields: &Map<String, Value>) {
     match kind {
         "sensor" | "number" => {
             if let Some(class) = text("dev_cla") {
-                let (_, units) =
-                    CLASSES.iter().find(|(known, _)| *known == class).unwrap_or_else(|| panic!("there is no class {class}"));
-                assert!(units.contains(&text("unit_of_meas").unwrap_or_default()), "a unit that {class} has not: {fields:?}");
+                let (_, units) = CLASSES
+                    .iter()
+                    .find(|(known, _)| *known == class)
+                    .unwrap_or_else(|| panic!("there is no class {class}"));
+                assert!(
+                    units.contains(&text("unit_of_meas").unwrap_or_default()),
+                    "a unit that {class} has not: {fields:?}"
+                );
                 assert_eq!(class == "enum", fields.contains_key("ops"), "an enum has options: {fields:?}");
                 assert!(class != "enum" || !fields.contains_key("stat_cla"), "words are not measured");
             }
@@ -287,7 +292,8 @@ fn fits(value: &Value, is: Is) -> bool {
         Id => text(&|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))),
         EntityId => text(&|id| {
             let parts = id.split_once('.');
-            let tidy = |part: &str| word(part) && !part.starts_with('_') && !part.ends_with('_') && !part.contains("__");
+            let tidy =
+                |part: &str| word(part) && !part.starts_with('_') && !part.ends_with('_') && !part.contains("__");
             parts.is_some_and(|(domain, object)| word(domain) && tidy(object))
         }),
         Template => text(&|text| {
@@ -295,7 +301,9 @@ fn fits(value: &Value, is: Is) -> bool {
             let quotes = text.matches('\'').count();
             count("{{") > 0 && count("{{") == count(" }}") && count("{%") == 0 && quotes % 2 == 0
         }),
-        Topic | Command => text(&|topic| !topic.is_empty() && !topic.contains(['+', '#', '\0']) && topic.starts_with("homeostat/")),
+        Topic | Command => {
+            text(&|topic| !topic.is_empty() && !topic.contains(['+', '#', '\0']) && topic.starts_with("homeostat/"))
+        }
         Seconds => value.as_u64().is_some_and(|seconds| seconds > 0),
         Number => value.is_number(),
         Bool => value.is_boolean(),

@@ -14,9 +14,8 @@ use crate::payload::{Alarm, json};
 
 pub(super) fn entities(alarms: &[String], names: &Names) -> Vec<Entity> {
     let topic = names.standing();
-    let problem = |val_tpl: String| {
-        Kind::BinarySensor(BinarySensor { stat_t: topic.clone(), val_tpl, dev_cla: Some("problem") })
-    };
+    let problem =
+        |val_tpl: String| Kind::BinarySensor(BinarySensor { stat_t: topic.clone(), val_tpl, dev_cla: Some("problem") });
     let any = problem("{{ 'ON' if value_json.standing > 0 else 'OFF' }}".into());
     let all = "{{ {'standing': value_json.standing, 'alarms': value_json.alarms | list} | tojson }}";
     let any = Entity::new(names, &["alarm"], "Alarm".into(), any).with(topic.clone(), all.into());

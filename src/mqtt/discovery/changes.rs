@@ -39,7 +39,8 @@ pub fn changes(before: &Messages, after: &Messages) -> Vec<(String, Vec<u8>)> {
     let wanted: Vec<Known> = after.iter().flat_map(|(topic, payload)| known(topic, payload)).collect();
     let wanted: BTreeSet<(&str, &str)> = wanted.iter().map(Known::entity).collect();
     let (mut first, mut last) = (Vec::new(), Vec::new());
-    for (topic, payload) in before.iter().filter(|(topic, payload)| !after.contains_key(*topic) && !payload.is_empty()) {
+    for (topic, payload) in before.iter().filter(|(topic, payload)| !after.contains_key(*topic) && !payload.is_empty())
+    {
         let (stay, go): (Vec<_>, Vec<_>) =
             known(topic, payload).into_iter().partition(|entity| wanted.contains(&entity.entity()));
         if stay.is_empty() {

@@ -57,7 +57,11 @@ fn from_table(table: &DeTable<'_>) -> Result<Settings, String> {
         match key.get_ref().as_ref() {
             "prefix" => settings.prefix = prefix(text()?)?,
             "form" => settings.form = form(text()?)?,
-            other => return Err(format!("there is no `{other}` in it; write {{ prefix = \"homeassistant\", form = \"device\" }}")),
+            other => {
+                return Err(format!(
+                    "there is no `{other}` in it; write {{ prefix = \"homeassistant\", form = \"device\" }}"
+                ));
+            }
         }
     }
     Ok(settings)

@@ -79,9 +79,7 @@ fn climate(controller: &Controller, topic: String, names: &Names) -> Kind {
         curr_temp_t: names.topic(&[controller.input.sensor(), controller.input.channel()]),
         curr_temp_tpl: "{{ value_json.value }}",
         act_t: topic,
-        act_tpl: unless_off!(
-            "'heating' if value_json.output > 0 else 'cooling' if value_json.output < 0 else 'idle'"
-        ),
+        act_tpl: unless_off!("'heating' if value_json.output > 0 else 'cooling' if value_json.output < 0 else 'idle'"),
         min_temp: *controller.setpoints.start(),
         max_temp: *controller.setpoints.end(),
         temp_step: 0.5,

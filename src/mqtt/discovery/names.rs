@@ -80,9 +80,14 @@ fn part(name: &str) -> String {
 
 /// A name for people: `Bed 2 moisture`.
 pub(super) fn title(parts: &[&str]) -> String {
-    let text = parts.join(" ").replace(['_', '-'], " ");
-    let mut letters = text.trim().chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    let words = parts.iter().flat_map(|part| part.split(['_', '-'])).filter(|word| !word.is_empty());
+    let text = words.collect::<Vec<_>>().join(" ");
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
+        // A name may be nothing but dashes.
+        None => parts.join(" "),
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +104,7 @@ mod tests {
         assert_eq!(names.entity_id("sensor", &["bed-2", "soil_moisture"]), "sensor.green_house_bed_2_soil_moisture");
         assert_eq!(Names::new("--").entity_id("sensor", &["_"]), "sensor.homeostat");
         assert_eq!(title(&["bed-2", "soil_moisture"]), "Bed 2 soil moisture");
+        assert_eq!(title(&["-", "_"]), "- _");
         assert_ne!(key(&["bed-2", "top"]), key(&["bed", "2-top"]));
     }
 
