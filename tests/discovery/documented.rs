@@ -214,8 +214,8 @@ pub fn check_message(topic: &str, message: &Map<String, Value>) {
     let levels: Vec<&str> = topic.split('/').collect();
     let is_id = |id: &str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     match levels[..] {
-        ["homeassistant", "device", id, "config"] => {
-            assert!(is_id(id), "{topic}");
+        ["homeassistant", "device", id, "config"] | ["homeassistant", "device", id, _, "config"] => {
+            assert!(is_id(id) && is_id(levels[levels.len() - 2]), "{topic}");
             assert_eq!(message.keys().collect::<Vec<_>>(), ["cmps", "dev", "o"], "{topic}");
             for (key, fields) in message["cmps"].as_object().unwrap() {
                 let kind = fields["p"].as_str().unwrap();

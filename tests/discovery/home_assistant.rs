@@ -41,6 +41,10 @@ impl HomeAssistant {
         self.entities.keys().cloned().collect()
     }
 
+    pub fn has(&self, id: &Id) -> bool {
+        self.entities.contains_key(id)
+    }
+
     /// A retained payload comes to the broker and to Home Assistant.
     pub fn publish(&mut self, topic: &str, payload: Vec<u8>) {
         self.hear(topic, &payload);

@@ -112,8 +112,10 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 /// A node of these names: each becomes a thing of a kind that `kind` says.
 pub fn node() -> impl Strategy<Value = Things> {
     let channels = prop::collection::btree_set("[a-b0-1_-]{1,3}", 1..3);
-    (names(), prop::collection::vec((0..9_usize, channels), 10), prop::collection::vec(0..5_usize, 0..4)).prop_map(
-        |(names, kinds, alarms)| {
+    let more = prop::sample::select(vec![0, 0, 95, 190_usize]);
+    let alarms = prop::collection::vec(0..5_usize, 0..4);
+    (names(), prop::collection::vec((0..9_usize, channels), 10), alarms, more).prop_map(
+        |(names, kinds, alarms, more)| {
             let mut things = nothing();
             for (name, (kind, channels)) in names.iter().zip(kinds) {
                 let channels: Vec<(&str, Quantity)> =
@@ -130,6 +132,8 @@ pub fn node() -> impl Strategy<Value = Things> {
                     things.alarms.extend([format!("sensors.{name}"), format!("sensors.{name}.pin")]);
                 }
             }
+            // So many that they need a message more.
+            things.alarms.extend((0..more).map(|number| format!("more.{number}")));
             things
         },
     )

@@ -3,12 +3,13 @@
 //! - An entity of the older form goes when its topic is emptied.
 //! - A component of the device form does not go by being left out: it is published once with nothing but its kind, `p`, and
 //!   then left out. Should only the first of the two arrive, nothing is amiss: such a component is none.
-//! - An entity that comes on another topic, because the form or the prefix is another, would be refused as there already. So
-//!   the old topics first say `migrate_discovery`, which lets go of their entities with all that people made of them.
+//! - An entity that comes on another topic, because the form or the prefix is another or a message became too long, would be
+//!   refused as there already. So the old topic first says `migrate_discovery`, which lets go of its entities with all that
+//!   people made of them.
 //!
 //! <https://www.home-assistant.io/integrations/mqtt/#migration-from-single-component-to-device-based-discovery>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -36,36 +37,36 @@ impl Known {
 /// What must be published, in this order and retained, to come from `before` to `after`. An empty payload makes the broker
 /// forget its topic.
 pub fn changes(before: &Messages, after: &Messages) -> Vec<(String, Vec<u8>)> {
-    let wanted: Vec<Known> = after.iter().flat_map(|(topic, payload)| known(topic, payload)).collect();
-    let wanted: BTreeSet<(&str, &str)> = wanted.iter().map(Known::entity).collect();
-    let (mut first, mut last) = (Vec::new(), Vec::new());
-    for (topic, payload) in before.iter().filter(|(topic, payload)| !after.contains_key(*topic) && !payload.is_empty())
-    {
-        let (stay, go): (Vec<_>, Vec<_>) =
-            known(topic, payload).into_iter().partition(|entity| wanted.contains(&entity.entity()));
-        if stay.is_empty() {
+    let wanted: Vec<(Known, &String)> = after
+        .iter()
+        .flat_map(|(topic, payload)| known(topic, payload).into_iter().map(move |one| (one, topic)))
+        .collect();
+    let wanted: BTreeMap<(&str, &str), &String> = wanted.iter().map(|(one, topic)| (one.entity(), *topic)).collect();
+    let (mut first, mut last, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (topic, payload) in before.iter().filter(|(_, payload)| !payload.is_empty()) {
+        let is_wanted = |one: &Known| wanted.contains_key(&one.entity());
+        let (stay, go): (Vec<_>, Vec<_>) = known(topic, payload).into_iter().partition(is_wanted);
+        let moves = stay.iter().any(|one| wanted.get(&one.entity()).is_some_and(|new| *new != topic));
+        let is_left = !after.contains_key(topic);
+        if is_left && stay.is_empty() {
             first.push((topic.clone(), Vec::new()));
             continue;
         }
-        if !go.is_empty() {
+        if go.iter().any(|one| one.component.is_some()) {
             first.push((topic.clone(), without(payload, &go)));
+            touched.insert(topic);
         }
-        first.push((topic.clone(), MIGRATE.to_vec()));
-        last.push((topic.clone(), Vec::new()));
+        if moves {
+            first.push((topic.clone(), MIGRATE.to_vec()));
+            touched.insert(topic);
+        }
+        if is_left {
+            last.push((topic.clone(), Vec::new()));
+        }
     }
-    for (topic, payload) in after {
-        let old = before.get(topic);
-        if old == Some(payload) {
-            continue;
-        }
-        let here: BTreeSet<Known> = known(topic, payload).into_iter().collect();
-        let mut gone = old.map(|old| known(topic, old)).unwrap_or_default();
-        gone.retain(|entity| !here.contains(entity));
-        if gone.iter().any(|entity| entity.component.is_some()) {
-            first.push((topic.clone(), without(payload, &gone)));
-        }
-        first.push((topic.clone(), payload.clone()));
-    }
+    let is_news =
+        |(topic, payload): &(&String, &Vec<u8>)| before.get(*topic) != Some(payload) || touched.contains(topic);
+    first.extend(after.iter().filter(is_news).map(|(topic, payload)| (topic.clone(), payload.clone())));
     first.extend(last);
     first
 }

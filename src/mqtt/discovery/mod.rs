@@ -47,6 +47,10 @@ pub const BIRTH: &[u8] = b"online";
 /// Home Assistant's own prefix. It tells that it is online under this one, whatever prefix it listens to.
 const PREFIX: &str = "homeassistant";
 
+/// So many entities go into one message of the device form. With the longest names there are, that is still less than the
+/// 256 KiB that our client and the embedded broker take.
+const MOST: usize = 100;
+
 /// What Home Assistant is to know.
 pub fn messages(things: &Things, settings: &Settings) -> Messages {
     let names = Names::new(&things.node);
@@ -54,8 +58,13 @@ pub fn messages(things: &Things, settings: &Settings) -> Messages {
     let (device, origin) = (Device::new(&names, &things.version), Origin::new(&things.version));
     match settings.form {
         Form::Device => {
-            let topic = format!("{}/device/{}/config", settings.prefix, names.id());
-            [(topic, entity::together(&entities, &device, &origin))].into()
+            let (prefix, id) = (&settings.prefix, names.id());
+            let topic = |number: usize| match number {
+                0 => format!("{prefix}/device/{id}/config"),
+                _ => format!("{prefix}/device/{id}/{}/config", number + 1),
+            };
+            let message = |(number, part)| (topic(number), entity::together(part, &device, &origin));
+            entities.chunks(MOST).enumerate().map(message).collect()
         }
         Form::Components => {
             let topic = |entity: &Entity| {
