@@ -3,6 +3,7 @@
 mod plan;
 mod reload;
 mod site;
+pub mod things;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -113,7 +113,8 @@ impl Node {
 }
 
 fn config(port: u16) -> Config {
-    Config { broker: Broker::Remote { host: "127.0.0.1".into(), port }, username: None, password_file: None }
+    let broker = Broker::Remote { host: "127.0.0.1".into(), port };
+    Config { broker, username: None, password_file: None, home_assistant: None }
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {

@@ -14,6 +14,7 @@ mod backoff;
 pub mod broker;
 mod client;
 mod connection;
+pub mod discovery;
 mod error;
 pub mod history;
 pub mod link;
@@ -41,6 +42,8 @@ pub struct Config {
     pub username: Option<String>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// How Home Assistant is told what there is; `None`: not at all.
+    pub home_assistant: Option<discovery::Settings>,
 }
 
 impl Config {
@@ -53,8 +56,9 @@ impl Config {
         if nobodys {
             section.wrong("password_file", "a password needs a user", "add `username = \"…\"`");
         }
+        let home_assistant = section.or("home_assistant", discovery::HomeAssistant::default()).0;
         section.finish();
-        broker.filter(|_| !nobodys).map(|broker| Self { broker, username, password_file })
+        broker.filter(|_| !nobodys).map(|broker| Self { broker, username, password_file, home_assistant })
     }
 }
 
@@ -77,8 +81,19 @@ mod tests {
     fn a_broker_is_enough() {
         let (config, found) = read("broker = \"embedded\"");
         assert_eq!(found, []);
-        let expected = Config { broker: Broker::Embedded { port: 1883 }, username: None, password_file: None };
+        let broker = Broker::Embedded { port: 1883 };
+        let expected = Config { broker, username: None, password_file: None, home_assistant: None };
         assert_eq!(config, Some(expected));
+    }
+
+    #[test]
+    fn home_assistant_is_told_if_that_is_wanted() {
+        let told = |value: &str| read(&format!("broker = \"embedded\"\nhome_assistant = {value}"));
+        assert_eq!(told("true").0.unwrap().home_assistant, Some(discovery::Settings::default()));
+        assert_eq!(told("false").0.unwrap().home_assistant, None);
+        let (message, hint) = &told("{ prefix = \"#\" }").1[0];
+        assert_eq!(message, "`home_assistant` of mqtt is not a way to tell Home Assistant");
+        assert!(hint.contains("without + and #"), "{hint}");
     }
 
     #[test]

@@ -16,7 +16,8 @@ const ROOM: usize = 200;
 
 /// The `[mqtt]` table of a daemon that is to use it.
 pub fn config() -> Config {
-    Config { broker: Broker::Remote { host: "memory".into(), port: 1883 }, username: None, password_file: None }
+    let broker = Broker::Remote { host: "memory".into(), port: 1883 };
+    Config { broker, username: None, password_file: None, home_assistant: None }
 }
 
 /// All clones are the same broker.

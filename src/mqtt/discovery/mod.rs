@@ -1,0 +1,116 @@
+//! Home Assistant discovery: messages that tell it which things there are, so that nobody has to describe them twice. Pure.
+//!
+//! ```text
+//! Things ─▶ entities ─▶ messages(form) ─▶ changes(before, after) ─▶ the broker, retained
+//! ```
+//!
+//! Whoever has the connection does this:
+//!
+//! 1. At the first connection of a process, subscribe to [`filters`], and for a second or two take what [`is_ours`] and is
+//!    retained there as what was published before. This is how things that were removed between two processes disappear.
+//!    Nothing of the discovery may be published earlier, or the broker forgets what there was.
+//! 2. Hand over [`changes`] from before to [`messages`], in their order. A topic may come twice, and then the second payload
+//!    must not replace the first before that is acknowledged.
+//! 3. After a reload, hand over the `changes` from the messages before it to those after it, and only then empty the topics
+//!    of what has gone.
+//! 4. When `online` comes on one of [`births`], hand over all `messages` again, and then all states.
+//! 5. At every change of an alarm, and once at the beginning, publish [`Standing`] on [`standing_topic`], retained.
+//!
+//! Without `home_assistant` in the file the messages are none, and the first three steps remove what was published before.
+
+mod alarms;
+mod changes;
+mod config;
+mod controllers;
+mod entity;
+mod names;
+mod outputs;
+mod sensors;
+mod things;
+
+use std::collections::BTreeMap;
+
+pub use alarms::Standing;
+pub use changes::changes;
+pub use config::{Form, HomeAssistant, Settings};
+pub use things::{Controller, Moves, Output, Sensor, Shown, Takes, Things};
+
+use entity::{Device, Entity, Origin};
+use names::Names;
+
+/// What is retained at the broker for Home Assistant: payloads by topic.
+pub type Messages = BTreeMap<String, Vec<u8>>;
+
+/// The payload on one of [`births`] when Home Assistant has started.
+pub const BIRTH: &[u8] = b"online";
+
+/// Home Assistant's own prefix. It tells that it is online under this one, whatever prefix it listens to.
+const PREFIX: &str = "homeassistant";
+
+/// So many entities go into one message of the device form. With the longest names there are, that is still less than the
+/// 256 KiB that our client and the embedded broker take.
+const MOST: usize = 100;
+
+/// What Home Assistant is to know.
+pub fn messages(things: &Things, settings: &Settings) -> Messages {
+    let names = Names::new(&things.node);
+    let entities = entities(things, &names);
+    let (device, origin) = (Device::new(&names, &things.version), Origin::new(&things.version));
+    match settings.form {
+        Form::Device => {
+            let (prefix, id) = (&settings.prefix, names.id());
+            let topic = |number: usize| match number {
+                0 => format!("{prefix}/device/{id}/config"),
+                _ => format!("{prefix}/device/{id}/{}/config", number + 1),
+            };
+            let message = |(number, part)| (topic(number), entity::together(part, &device, &origin));
+            entities.chunks(MOST).enumerate().map(message).collect()
+        }
+        Form::Components => {
+            let topic = |entity: &Entity| {
+                format!("{}/{}/{}/{}/config", settings.prefix, entity.platform(), names.id(), entity.key())
+            };
+            entities.iter().map(|entity| (topic(entity), entity::alone(entity, &device, &origin))).collect()
+        }
+    }
+}
+
+/// Where messages of this node may be retained, of either form. Nothing else is published there.
+pub fn filters(node: &str, settings: &Settings) -> [String; 2] {
+    let (prefix, names) = (&settings.prefix, Names::new(node));
+    let id = names.id();
+    [format!("{prefix}/device/{id}/config"), format!("{prefix}/+/{id}/+/config")]
+}
+
+/// Whether a topic is one of a message of this node. `filters` let nothing else through, but another subscription may.
+pub fn is_ours(node: &str, settings: &Settings, topic: &str) -> bool {
+    let Some(rest) = topic.strip_prefix(&settings.prefix).and_then(|rest| rest.strip_prefix('/')) else { return false };
+    let names = Names::new(node);
+    let id = names.id();
+    match rest.split('/').collect::<Vec<_>>()[..] {
+        ["device", is, "config"] => is == id,
+        [_, is, _, "config"] => is == id,
+        _ => false,
+    }
+}
+
+/// Where Home Assistant says that it has started.
+pub fn births(settings: &Settings) -> Vec<String> {
+    let mut topics = vec![format!("{PREFIX}/status")];
+    if settings.prefix != PREFIX {
+        topics.push(format!("{}/status", settings.prefix));
+    }
+    topics
+}
+
+/// `homeostat/<node>/alarm`: all alarms that stand, beside those that each have a topic below it.
+pub fn standing_topic(node: &str) -> String {
+    Names::new(node).standing()
+}
+
+fn entities(things: &Things, names: &Names) -> Vec<Entity> {
+    let sensors = things.sensors.iter().flat_map(|sensor| sensors::entities(sensor, names));
+    let outputs = things.outputs.iter().map(|output| outputs::entity(output, names));
+    let controllers = things.controllers.iter().flat_map(|controller| controllers::entities(controller, names));
+    sensors.chain(outputs).chain(controllers).chain(alarms::entities(&things.alarms, names)).collect()
+}
