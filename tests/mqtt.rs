@@ -4,6 +4,8 @@
 
 #[path = "common/broker.rs"]
 mod broker;
+#[path = "common/log.rs"]
+mod log;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +17,9 @@ use homeostat::bus::{Bus, Tap};
 use homeostat::clock::Clock;
 use homeostat::message::{Alarm, Event, OutputState, SensorState};
 use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
-use homeostat::mqtt::{self, Broker, Config, Mqtt};
+use homeostat::mqtt::{self, Broker, Config, Login, Mqtt};
+use homeostat::secret::Source;
+use log::Log;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -112,7 +116,7 @@ impl Node {
 }
 
 fn config(port: u16) -> Config {
-    Config { broker: Broker::Remote { host: "127.0.0.1".into(), port }, username: None, password_file: None }
+    Config::to(Broker::at("127.0.0.1", port))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -328,47 +332,6 @@ async fn a_password_file_that_is_missing_is_named() {
 }
 
 fn with_login(port: u16, password_file: &std::path::Path) -> Config {
-    Config { username: Some("pi".into()), password_file: Some(password_file.to_owned()), ..config(port) }
-}
-
-/// What is logged on this thread.
-struct Log {
-    text: Arc<std::sync::Mutex<Vec<u8>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-impl Log {
-    fn begin() -> Self {
-        let text = Arc::<std::sync::Mutex<Vec<u8>>>::default();
-        let writer = text.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Tee(writer.clone())).finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
-    }
-
-    async fn until(&self, part: &str) {
-        let logged = async {
-            while !self.text().contains(part) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let logged = tokio::time::timeout(DEADLINE, logged).await;
-        assert!(logged.is_ok(), "{part:?} was not logged, only:\n{}", self.text());
-    }
-}
-
-struct Tee(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Tee {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let login = Login { username: "pi".into(), password: Some(Source::File(password_file.to_owned())) };
+    Config { login: Some(login), ..config(port) }
 }
