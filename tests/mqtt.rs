@@ -7,6 +7,7 @@ mod broker;
 #[path = "common/log.rs"]
 mod log;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +21,7 @@ use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, Sens
 use homeostat::mqtt::{self, Broker, Config, Login, Mqtt};
 use homeostat::secret::Source;
 use log::Log;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -334,4 +336,80 @@ async fn a_password_file_that_is_missing_is_named() {
 fn with_login(port: u16, password_file: &std::path::Path) -> Config {
     let login = Login { username: "pi".into(), password: Some(Source::File(password_file.to_owned())) };
     Config { login: Some(login), ..config(port) }
+}
+
+/// A broker of which the test chooses every answer. It remembers no session.
+struct Puppet(tokio::net::TcpStream);
+
+impl Puppet {
+    async fn welcome(listener: &tokio::net::TcpListener) -> Self {
+        let mut puppet = Self(listener.accept().await.unwrap().0);
+        puppet.packet().await;
+        puppet.0.write_all(b"\x20\x02\x00\x00").await.unwrap();
+        puppet
+    }
+
+    /// The first byte of a packet, and what comes after its length.
+    async fn packet(&mut self) -> (u8, Vec<u8>) {
+        let kind = self.0.read_u8().await.unwrap();
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = self.0.read_u8().await.unwrap();
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut rest = vec![0; length];
+        self.0.read_exact(&mut rest).await.unwrap();
+        (kind, rest)
+    }
+
+    /// The packet id and the topic of the next publish.
+    async fn publish(&mut self) -> (u16, String) {
+        let (kind, rest) = self.packet().await;
+        assert_eq!(kind >> 4, 3, "no publish");
+        let (topic, rest) = rest[2..].split_at(usize::from(u16::from_be_bytes([rest[0], rest[1]])));
+        (u16::from_be_bytes([rest[0], rest[1]]), String::from_utf8(topic.to_vec()).unwrap())
+    }
+
+    async fn acknowledge(&mut self, id: u16) {
+        let [high, low] = id.to_be_bytes();
+        self.0.write_all(&[0x40, 2, high, low]).await.unwrap();
+    }
+}
+
+/// Both traps of rumqttc 0.25 at once: docs/mqtt-client.md.
+#[tokio::test]
+async fn an_acknowledgement_that_never_comes_and_a_lost_session_lose_nothing() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let node = Node::start(listener.local_addr().unwrap().port());
+    // More than may be on their way at once, so that packet ids come round.
+    let mut expected = BTreeSet::from([STATUS.to_owned()]);
+    for n in 0..250 {
+        let channel = ChannelId::parse(&format!("s{n}.value")).unwrap();
+        node.bus.publish(&channel, Quantity::Voltage, Sample::Good(1.0));
+        expected.insert(format!("homeostat/greenhouse/s{n}/value"));
+    }
+    within(async {
+        let mut broker = Puppet::welcome(&listener).await;
+        let (held, topic) = broker.publish().await;
+        let mut topics = BTreeSet::from([topic]);
+        while topics != expected {
+            let (id, topic) = broker.publish().await;
+            assert_ne!(id, held, "a packet id is given again before it is acknowledged");
+            topics.insert(topic);
+            broker.acknowledge(id).await;
+        }
+        drop(broker);
+        let mut broker = Puppet::welcome(&listener).await;
+        let mut topics = BTreeSet::new();
+        while topics != expected {
+            let (id, topic) = broker.publish().await;
+            topics.insert(topic);
+            broker.acknowledge(id).await;
+        }
+    })
+    .await;
 }

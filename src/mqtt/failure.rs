@@ -48,25 +48,24 @@ impl Attempt {
 
     /// Why it failed. `is_up`: after the broker had let us in.
     pub(super) fn failed(&self, cause: Cause<'_>, is_up: bool) -> MqttError {
-        let secure = self.0.broker.is_secure();
         match cause {
             Cause::Login => self.login(),
             Cause::Refused(reason) => MqttError::Refused { broker: self.broker(), reason },
             Cause::Io(error) => match tls_error(error) {
                 Some(error) if !is_up => self.tls(error),
+                None if !is_up && hung_up(error) => self.rebuffed(),
                 _ => self.ended(is_up, error.to_string()),
             },
             Cause::Tls(TlsError::Io(error)) => match tls_error(error) {
                 Some(error) => self.tls(error),
-                None if hung_up(error) => self.speech("it hung up when TLS began"),
+                None if hung_up(error) => self
+                    .ended(is_up, format!("it hung up when TLS began; is it its port without TLS? {}", self.instead())),
                 None => self.ended(is_up, error.to_string()),
             },
             Cause::Tls(TlsError::TLS(error)) => self.tls(error),
             Cause::Tls(error) => self.ended(is_up, error.to_string()),
             Cause::Garbage(what) if !is_up => self.speech(&format!("what it says is not MQTT ({what})")),
-            Cause::Closed if !is_up && secure && self.0.tls.identity.is_none() => {
-                self.ended(is_up, "it closed the connection without a word; does it want a client certificate?".into())
-            }
+            Cause::Closed if !is_up => self.rebuffed(),
             Cause::Closed => self.ended(is_up, "the broker closed it".into()),
             Cause::Timeout => self.ended(is_up, format!("no answer within {} s", PATIENCE.as_secs())),
             Cause::Stalled => self.ended(is_up, format!("nothing could be sent for {} s", PATIENCE.as_secs())),
@@ -100,18 +99,35 @@ impl Attempt {
         MqttError::Login { broker: self.broker(), who, keys }
     }
 
+    /// Somebody is there, and hung up at our first words. It may not mean anything: brokers also come and go.
+    fn rebuffed(&self) -> MqttError {
+        let guess = match (self.0.broker.is_secure(), &self.0.tls.identity) {
+            (false, _) => format!("is it its port for TLS? {}", self.instead()),
+            (true, None) => "does it want a client certificate?".into(),
+            (true, Some(_)) => "does it accept our client certificate?".into(),
+        };
+        self.ended(false, format!("it hung up at our first words; {guess}"))
+    }
+
     /// Somebody is there, who speaks something else.
     fn speech(&self, reason: &str) -> MqttError {
-        let Broker::Remote { host, port, tls, websocket } = &self.0.broker else {
-            return self.ended(false, reason.into());
-        };
-        let other = Broker::Remote { host: host.clone(), port: *port, tls: !tls, websocket: websocket.clone() }.url();
-        let hint = match tls {
-            true => format!("give the port for TLS, usually 8883, or `broker = \"{other}\"` for MQTT without TLS"),
-            false => format!("if this is its port for TLS, write `broker = \"{other}\"`"),
-        };
-        let language = if *tls { "TLS" } else { "MQTT" };
-        MqttError::Speech { broker: self.broker(), language, reason: reason.into(), hint }
+        let language = if self.0.broker.is_secure() { "TLS" } else { "MQTT" };
+        MqttError::Speech { broker: self.broker(), language, reason: reason.into(), hint: self.instead() }
+    }
+
+    /// What to write if it is the port for the other kind.
+    fn instead(&self) -> String {
+        match &self.0.broker {
+            Broker::Remote { host, port, tls, websocket } => {
+                let (host, websocket) = (host.clone(), websocket.clone());
+                let other = Broker::Remote { host, port: *port, tls: !tls, websocket }.url();
+                let with = if *tls { "without" } else { "with" };
+                format!("write `broker = \"{other}\"` for MQTT {with} TLS, or another port")
+            }
+            Broker::Embedded { .. } => {
+                "another program has its port; write another one, `broker = \"embedded:1884\"`".into()
+            }
+        }
     }
 
     fn tls(&self, error: &rustls::Error) -> MqttError {
