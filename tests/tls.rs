@@ -28,6 +28,19 @@ use tokio::task::JoinHandle;
 const STATUS: &str = "homeostat/greenhouse/status";
 const VERSIONS: [Protocol; 2] = [Protocol::V3, Protocol::V5];
 
+/// What `openssl x509 -req` makes unasked: a certificate of version 1, which rcgen cannot make.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBITCByAIUQ4LF9oYy8gAXpQ8rdnr8FXCiagAwCgYIKoZIzj0EAwIwETEPMA0G
+A1UEAwwGb3VyIENBMCAXDTI2MTEyMTA4NDAzMloYDzIxMjYxMDI4MDg0MDMyWjAU
+MRIwEAYDVQQDDAlob21lb3N0YXQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARa
+eCBweXZKN4pCsvcGaMhpusHhJSK30xIUMhGxvetYqJcz38/X3ziTIMwupppSmq1E
+hTXBRIpGmJg0ufJDl/ZcMAoGCCqGSM49BAMCA0gAMEUCIQD5ZsZIvaIOpUxQ9QYo
+V2k+mvkw2hYW9fhRkf/XBkr4xQIgP3MKyv3PXaRWmCIC49XO0zQ+6zTyMBBBP9rd
+ZFYfi7U=
+-----END CERTIFICATE-----
+";
+
 /// A house of certificates, and a Mosquitto with one port for TLS and one without.
 struct Site {
     directory: TempDir,
@@ -323,6 +336,13 @@ async fn a_file_that_is_of_no_use_is_named_with_its_key() {
         (Some("/dev/null".into()), None, "/dev/null", "this is not a file", "ca_file"),
         (Some(ca()), as_us(&pair.key, &pair.key), "client.key", "there is no certificate in it", "client_certificate"),
         (Some(ca()), as_us(&pair.certificate, &pair.certificate), "client.pem", "no private key in it", "client_key"),
+        (
+            Some(ca()),
+            as_us(&write("one.pem", VERSION_1), &pair.key),
+            "one.pem",
+            "X.509 version 1",
+            "client_certificate",
+        ),
         (
             Some(ca()),
             as_us(&pair.certificate, &site.ca.pair.key),

@@ -142,7 +142,7 @@ mod tests {
             ("mqtt.password = \"\"\"\nhunter2\n\"\"\"\nx = 1", "mqtt.password = ***\n*******\n***\nx = 1"),
             ("password = \"é€\"\n", "password = *·•*\n"),
             ("broker = \"mqtt://me:hunter2@pi:1883\"", "broker = \"mqtt://me:*******@pi:1883\""),
-            ("broker = \"me:hun:ter@2@pi\"", "broker = \"me:***********@pi\""),
+            ("broker = \"me:hun:ter@2@pi\"", "broker = \"me:*********@pi\""),
             ("webhook = \"https://hooks/T0\"", "webhook = ******************"),
             ("password_file = \"/etc/p\"", "password_file = \"/etc/p\""),
             ("password_env = \"P\"\nuser = \"me@pi\"", "password_env = \"P\"\nuser = \"me@pi\""),

@@ -14,6 +14,9 @@ use super::{Broker, Config, MqttError, PASSWORD};
 /// How long a connection may take to begin, and a packet to be sent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the library calls a certificate without extensions.
+pub(super) const VERSION_1: &str = "UnsupportedCertVersion";
+
 /// What a client library says, with its own words for it left behind.
 pub(super) enum Cause<'e> {
     /// The broker does not want this user.
@@ -172,12 +175,19 @@ impl Attempt {
                 )
             }
             CertificateError::Revoked => ("its certificate is revoked".into(), "give the broker a new one".into()),
-            // The library has no type for this one that can be reached; it is what `openssl req -x509` makes.
-            error if format!("{error:?}").contains("CaUsedAsEndEntity") => (
-                "what it shows is the certificate of a CA".into(),
-                "sign one for the broker with that CA; docs/mqtt-client.md shows how".into(),
-            ),
-            error => (format!("its certificate is not accepted: {error}"), "give the broker another one".into()),
+            error => {
+                // The library has no types for these two that can be reached. Both are what `openssl` makes unasked.
+                let kind = format!("{error:?}");
+                if kind.contains("CaUsedAsEndEntity") {
+                    let hint = "sign one for the broker with that CA; docs/mqtt-client.md shows how";
+                    ("what it shows is the certificate of a CA".into(), hint.into())
+                } else if kind.contains(VERSION_1) {
+                    let hint = "sign one with its name as `subjectAltName`; docs/mqtt-client.md shows how";
+                    ("its certificate is of X.509 version 1, which names no host".into(), hint.into())
+                } else {
+                    (format!("its certificate is not accepted: {error}"), "give the broker another one".into())
+                }
+            }
         };
         MqttError::Distrusted { broker: self.broker(), reason, hint }
     }

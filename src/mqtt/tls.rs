@@ -11,6 +11,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::failure::VERSION_1;
 use super::{Broker, MqttError};
 use crate::config::Section;
 use crate::secret;
@@ -72,14 +73,17 @@ impl Files {
             None => config.with_no_client_auth(),
             Some(Identity { certificate, key }) => {
                 let certificates = certificates(CERTIFICATE, certificate)?;
-                config.with_client_auth_cert(certificates, private_key(key)?).map_err(|error| {
-                    let reason = match error {
-                        rustls::Error::InconsistentKeys(_) => {
-                            format!("it does not belong to the certificate in {}", certificate.display())
-                        }
-                        error => error.to_string(),
-                    };
-                    unusable(KEY, key, reason)
+                config.with_client_auth_cert(certificates, private_key(key)?).map_err(|error| match error {
+                    rustls::Error::InvalidCertificate(error) if format!("{error:?}").contains(VERSION_1) => {
+                        let reason = "it is of X.509 version 1; sign it as docs/mqtt-client.md shows";
+                        unusable(CERTIFICATE, certificate, reason.into())
+                    }
+                    rustls::Error::InvalidCertificate(error) => unusable(CERTIFICATE, certificate, error.to_string()),
+                    rustls::Error::InconsistentKeys(_) => {
+                        let reason = format!("it does not belong to the certificate in {}", certificate.display());
+                        unusable(KEY, key, reason)
+                    }
+                    error => unusable(KEY, key, error.to_string()),
                 })?
             }
         };
