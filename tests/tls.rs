@@ -10,8 +10,9 @@ mod log;
 mod pki;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{DEADLINE, Mosquitto, Subscriber, free_port};
 use homeostat::bus::Bus;
@@ -256,17 +257,27 @@ async fn a_renewed_ca_is_taken_at_the_next_connection() {
     node.connects(&log).await;
 }
 
+/// Ends with this value.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The whole program, as systemd starts it: its password is a credential, and the CA is one that the system knows.
 #[tokio::test]
 #[ignore = "needs mosquitto"]
 async fn the_program_trusts_the_systems_cas_and_takes_a_credential() {
     let site = Site::new();
     let passwords = site.path("passwords");
-    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&passwords).args(["pi", "right"]).output();
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&passwords).args(["pi", "hunter2"]).output();
     assert!(made.unwrap().status.success());
     let settings = format!("allow_anonymous false\npassword_file {}", passwords.display());
     let (broker, plain) = site.broker(&site.ca.sign("server", Flaw::Nothing), &settings).await;
-    std::fs::write(site.path("mqtt"), "right").unwrap();
+    std::fs::write(site.path("mqtt"), "hunter2").unwrap();
     std::fs::write(
         site.path("config.toml"),
         format!(
@@ -276,8 +287,8 @@ async fn the_program_trusts_the_systems_cas_and_takes_a_credential() {
         ),
     )
     .unwrap();
-    let mut watcher = Subscriber::with_login(plain, "homeostat/#", Some(("pi", "right"))).await;
-    let mut program = Command::new(env!("CARGO_BIN_EXE_homeostat"))
+    let mut watcher = Subscriber::with_login(plain, "homeostat/#", Some(("pi", "hunter2"))).await;
+    let program = Command::new(env!("CARGO_BIN_EXE_homeostat"))
         .args(["run", "config.toml"])
         .current_dir(site.directory.path())
         .env("STATE_DIRECTORY", site.directory.path())
@@ -288,11 +299,17 @@ async fn the_program_trusts_the_systems_cas_and_takes_a_credential() {
         .stderr(std::fs::File::create(site.path("log")).unwrap())
         .spawn()
         .unwrap();
+    let program = Program(program);
     watcher.until_latest(STATUS, "online").await;
-    program.kill().unwrap();
-    program.wait().unwrap();
-    let log = std::fs::read_to_string(site.path("log")).unwrap();
-    assert!(log.contains("connected to the broker") && !log.contains("right"), "{log}");
+    let log = || std::fs::read_to_string(site.path("log")).unwrap();
+    let logged = async {
+        while !log().contains("connected to the broker") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let logged = tokio::time::timeout(DEADLINE, logged).await;
+    drop(program);
+    assert!(logged.is_ok() && !log().contains("hunter2"), "{}", log());
 }
 
 #[cfg(feature = "websocket")]
