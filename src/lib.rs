@@ -47,6 +47,7 @@ pub mod systemd;
 pub mod config;
 pub mod signal;
 pub mod files;
+pub mod secret;
 pub mod copies;
 pub mod lock;
 pub mod daemon;

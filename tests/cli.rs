@@ -60,3 +60,38 @@ fn usage_has_its_own_exit_code() {
         (Some(0), format!("homeostat {}\n", env!("CARGO_PKG_VERSION")))
     );
 }
+
+#[test]
+fn what_may_be_a_password_is_never_printed() {
+    let house = "[node]\nname = \"a\"\nhardware = \"simulated\"\n";
+    let broker = "[mqtt]\nbroker = \"mqtt://pi\"\nusername = \"me\"\n";
+    let wrong = [
+        ("a password does not belong in the file", format!("{broker}password = \"hunter2\"\n")),
+        ("write \"…\"", format!("{broker}password = hunter2\n")),
+        ("this text is never closed", format!("{broker}password = \"hunter2\n")),
+        ("did you mean `password", format!("{broker}passwort = 'hunter2'\n")),
+        ("not the secret", format!("{broker}password_env = \"hunter2!\"\n")),
+        ("unknown key `brokr`", "mqtt = { broker = \"mqtt://pi\", brokr = 1, password = \"hunter2\" }\n".into()),
+        ("a password does not belong here", "[mqtt]\nbroker = \"mqtt://me:hunter2@pi\"\n".into()),
+        ("is not an address on the web", "[alarms]\nwebhook = \"hooks.example.org/hunter2\"\n".into()),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wrong.toml");
+    for (expected, rest) in wrong {
+        // An inline table comes before the first section.
+        let text = if rest.starts_with("mqtt =") { rest + house } else { house.to_owned() + &rest };
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        for arguments in [&["check", file][..], &["check", file, "--format", "json"], &["run", file]] {
+            let output = homeostat(arguments);
+            let printed = text_of(&output);
+            assert_eq!(output.status.code(), Some(1));
+            assert!(printed.replace("\\\"", "\"").contains(expected), "{expected}: {printed}");
+            assert!(!printed.contains("hunter2"), "{printed}");
+        }
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}

@@ -158,6 +158,7 @@ fn templates_name_only_what_is_published() {
         on: false,
         by: None,
         why: "nobody asks".into(),
+        limit: None,
         because: None,
         confirmed: true,
         since,

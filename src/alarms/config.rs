@@ -3,12 +3,16 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
+#[cfg(feature = "email")]
+use crate::config::Diagnostic;
 use crate::config::{Section, Value};
+#[cfg(feature = "email")]
+use crate::secret::PASSWORD;
+use crate::secret::{Keys, Source};
 
 const AGAIN_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600);
 
@@ -26,7 +30,7 @@ pub struct Config {
 /// One way to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// `webhook` or `webhook_file`
+    /// `webhook`, or `webhook_file` and its like
     Webhook(Hook),
     /// `email`
     #[cfg(feature = "email")]
@@ -38,9 +42,12 @@ pub enum Way {
 pub enum Hook {
     /// It stands in the configuration.
     Url(String),
-    /// The first line of this file, read each time.
-    File(PathBuf),
+    /// It is kept there, and read each time.
+    Kept(Source),
 }
+
+/// The keys for a webhook's address elsewhere.
+const WEBHOOK: Keys = Keys { file: "webhook_file", environment: "webhook_env", credential: "webhook_credential" };
 
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -53,7 +60,7 @@ impl fmt::Debug for Hook {
         match self {
             // Not what it is, only whether it is another one.
             Self::Url(url) => write!(f, "Url({:016x})", hash(url)),
-            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Kept(source) => f.debug_tuple("Kept").field(source).finish(),
         }
     }
 }
@@ -74,8 +81,8 @@ pub struct Mail {
     pub host: String,
     /// 465 with `smtps` and 587 with `smtp`, if not given.
     pub port: u16,
-    /// A file whose first line is the password.
-    pub password_file: PathBuf,
+    /// Where the password is kept.
+    pub password: Source,
 }
 
 /// `"10 per hour"`
@@ -117,7 +124,7 @@ impl Config {
         let (hook, mail) = (webhook(&section), email(&section));
         let at_most = section.or("at_most", Rate::default());
         let again_after = section.duration("again_after", AGAIN_AFTER);
-        if !["webhook", "webhook_file", "email"].into_iter().any(|key| section.has(key)) {
+        if !["webhook", "email"].into_iter().chain(WEBHOOK.all()).any(|key| section.has(key)) {
             let hint =
                 "add `webhook = \"https://…\"`, or remove the section: alarms are shown and published all the same";
             section.wrong("", format!("{} tells nobody", section.what()), hint);
@@ -130,16 +137,17 @@ impl Config {
 
 fn webhook(section: &Section<'_>) -> Option<Way> {
     let url = section.optional::<String>("webhook");
-    let file = section.optional::<String>("webhook_file").map(PathBuf::from);
-    if url.is_some() && file.is_some() {
-        section.wrong("webhook_file", "the webhook is given twice", "keep `webhook` or `webhook_file`, not both");
+    let kept = Source::of(section, &WEBHOOK);
+    if let (Some(_), Some(kept)) = (&url, &kept) {
+        let key = WEBHOOK.of(kept);
+        section.wrong(key, "the webhook is given twice", format!("keep `webhook` or `{key}`, not both"));
     }
     if let Some(url) = &url
         && let Err(hint) = check_url(url)
     {
         section.wrong("webhook", "`webhook` is not an address on the web", hint);
     }
-    url.map(Hook::Url).or(file.map(Hook::File)).map(Way::Webhook)
+    url.map(Hook::Url).or(kept.map(Hook::Kept)).map(Way::Webhook)
 }
 
 /// Whether a webhook can be reached by this at all. The hint does not repeat the address: it is a secret.
@@ -186,10 +194,15 @@ fn email(section: &Section<'_>) -> Option<Way> {
         }
         server
     });
-    let password_file = section.required::<String>("password_file").map(PathBuf::from);
+    let password = Source::of(&section, &PASSWORD);
+    if !PASSWORD.all().into_iter().any(|key| section.has(key)) {
+        let message = format!("{} needs `{}`", section.what(), PASSWORD.file);
+        let hint = "add `password_file = \"/etc/homeostat/mail.password\"`";
+        section.report(Diagnostic::absent(message, section.header_place(), hint));
+    }
     section.finish();
     let (tls_at_once, user, host, port) = server?;
-    Some(Way::Email(Mail { to: to?, from: from?, tls_at_once, user, host, port, password_file: password_file? }))
+    Some(Way::Email(Mail { to: to?, from: from?, tls_at_once, user, host, port, password: password? }))
 }
 
 #[cfg(feature = "email")]
@@ -235,7 +248,7 @@ mod tests {
             read("webhook_file = \"/etc/homeostat/webhook\"\nat_most = \"3 per day\"\nagain_after = \"24h\"");
         assert_eq!(said, "");
         let config = config.unwrap();
-        assert_eq!(config.ways, [Way::Webhook(Hook::File("/etc/homeostat/webhook".into()))]);
+        assert_eq!(config.ways, [Way::Webhook(Hook::Kept(Source::File("/etc/homeostat/webhook".into())))]);
         assert_eq!(config.at_most, Rate { messages: 3, per: Duration::from_secs(24 * 3600) });
         assert_eq!(config.again_after, Some(Duration::from_secs(24 * 3600)));
     }

@@ -1,7 +1,5 @@
 //! Who carries a letter: a webhook, by HTTP. Blocking, so on a thread that may block.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use super::config::{Hook, check_url};
@@ -33,9 +31,10 @@ impl Courier for Webhook {
     fn deliver(&self, letter: &Letter) -> Result<(), String> {
         let url = match &self.hook {
             Hook::Url(url) => url.clone(),
-            Hook::File(file) => {
-                let url = first_line(file)?;
-                check_url(&url).map_err(|hint| format!("{} holds no address: {hint}", file.display()))?;
+            Hook::Kept(source) => {
+                let kept = source.read().map_err(|error| error.to_string())?;
+                let url = kept.expose().trim().to_owned();
+                check_url(&url).map_err(|hint| format!("what is kept as the webhook is no address: {hint}"))?;
                 url
             }
         };
@@ -43,12 +42,6 @@ impl Courier for Webhook {
         let sent = self.agent.post(&url).header("content-type", "application/json").send(&json[..]);
         sent.map(drop).map_err(|error| told(&error))
     }
-}
-
-/// A secret that has a file of its own. Read each time, so that it can be changed while the daemon runs.
-pub(super) fn first_line(file: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// Without the address, which some of the library's own messages repeat.
@@ -69,6 +62,7 @@ fn told(error: &ureq::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle};
@@ -76,6 +70,7 @@ mod tests {
     use super::*;
     use crate::alarms::letter::{Item, State};
     use crate::model::Timestamp;
+    use crate::secret::Source;
 
     fn letter() -> Letter {
         let since = Timestamp::from_millis(0);
@@ -117,7 +112,7 @@ mod tests {
         for in_file in [false, true] {
             let (url, thread) = server(answer("204 No Content"));
             fs::write(&file, format!("{url}\n")).unwrap();
-            let hook = if in_file { Hook::File(file.clone()) } else { Hook::Url(url) };
+            let hook = if in_file { Hook::Kept(Source::File(file.clone())) } else { Hook::Url(url) };
             Webhook::new(hook, DEADLINE).deliver(&letter()).unwrap();
             let request = thread.join().unwrap();
             assert!(request.starts_with("POST /hook/secret HTTP/1.1\r\n"), "{request}");
@@ -144,7 +139,8 @@ mod tests {
         let gone =
             Webhook::new(Hook::Url("http://127.0.0.1:1/secret".into()), DEADLINE).deliver(&letter()).unwrap_err();
         assert!(!gone.contains("secret"), "{gone}");
-        let no_file = Webhook::new(Hook::File("/nowhere/webhook".into()), DEADLINE).deliver(&letter()).unwrap_err();
+        let no_file =
+            Webhook::new(Hook::Kept(Source::File("/nowhere/webhook".into())), DEADLINE).deliver(&letter()).unwrap_err();
         assert!(no_file.contains("/nowhere/webhook"), "{no_file}");
     }
 }

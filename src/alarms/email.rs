@@ -5,7 +5,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Message, SmtpTransport, Transport};
 
 use super::config::Mail;
-use super::courier::{Courier, DEADLINE, first_line};
+use super::courier::{Courier, DEADLINE};
 use super::letter::Letter;
 
 /// Sends plain text to one address.
@@ -21,13 +21,13 @@ impl Courier for Email {
             .subject(format!("homeostat {}: {}", letter.node, subject(letter)))
             .body(letter.lines().join("\n\n"))
             .map_err(|error| error.to_string())?;
-        let password = first_line(&mail.password_file)?;
+        let password = mail.password.read().map_err(|error| error.to_string())?;
         let server =
             if mail.tls_at_once { SmtpTransport::relay(&mail.host) } else { SmtpTransport::starttls_relay(&mail.host) };
         let server = server.map_err(|error| format!("{}: {error}", mail.host))?;
         let transport = server
             .port(mail.port)
-            .credentials(Credentials::new(mail.user.clone(), password))
+            .credentials(Credentials::new(mail.user.clone(), password.expose().to_owned()))
             .timeout(Some(DEADLINE))
             .build();
         transport.send(&message).map(drop).map_err(|error| format!("{}: {error}", mail.host))

@@ -68,8 +68,11 @@ fn write(config: &Config, state: &Path, text: &mut String) -> std::fmt::Result {
             writeln!(text, "  broker      in this process, mqtt://127.0.0.1:{port}")?;
             writeln!(text, "  look        mosquitto_sub -p {port} -t 'homeostat/{}/#' -v", config.node.name)?;
         }
-        Some(Broker::Remote { host, port }) => {
-            writeln!(text, "  broker      mqtt://{host}:{port}")?;
+        Some(remote @ Broker::Remote { tls: true, .. } | remote @ Broker::Remote { websocket: Some(_), .. }) => {
+            writeln!(text, "  broker      {}", remote.url())?;
+        }
+        Some(remote @ Broker::Remote { host, port, .. }) => {
+            writeln!(text, "  broker      {}", remote.url())?;
             writeln!(text, "  look        mosquitto_sub -h {host} -p {port} -t 'homeostat/{}/#' -v", config.node.name)?;
         }
     }

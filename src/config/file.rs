@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::redact::redact;
 use super::{Config, Diagnostic, Place, parse};
 
 /// A description of a house is a few kilobytes; what is larger is another file.
@@ -32,7 +33,7 @@ pub enum Wrong {
 pub struct Mistakes {
     /// The file.
     pub path: PathBuf,
-    /// What is in it; bytes that are no text are replaced.
+    /// What is in it, with secrets hidden; bytes that are no text are replaced.
     pub text: String,
     /// What is wrong with it, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
@@ -62,7 +63,11 @@ pub fn read(path: &Path, mut bytes: Vec<u8>) -> Result<Config, Mistakes> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
-    let mistakes = |text, diagnostics| Mistakes { path: path.to_owned(), text, diagnostics };
+    // From here on it may be shown to anybody.
+    let mistakes = |text: String, diagnostics| {
+        let (text, diagnostics) = redact(&text, diagnostics);
+        Mistakes { path: path.to_owned(), text, diagnostics }
+    };
     match String::from_utf8(bytes) {
         Ok(text) => parse(&text).map_err(|diagnostics| mistakes(text, diagnostics)),
         Err(error) => {

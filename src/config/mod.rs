@@ -9,6 +9,7 @@ mod file;
 mod interlocks;
 mod lines;
 mod node;
+mod redact;
 mod render;
 mod section;
 mod syntax;

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_remote_broker_is_left_alone() {
-        let remote = Broker::Remote { host: "pi.local".into(), port: 1883 };
+        let remote = Broker::at("pi.local", 1883);
         assert!(matches!(start_if_embedded(&remote), Ok(None)));
     }
 

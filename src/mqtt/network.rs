@@ -1,22 +1,22 @@
 //! The real link: `rumqttc` over TCP. Each connection gets a fresh client, so nothing of an old one can linger.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
+use rumqttc::mqttbytes;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
+    Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
-use super::connection::{KEEP_ALIVE, NO_ANSWER, WINDOW};
+use super::connection::{KEEP_ALIVE, WINDOW};
+use super::failure::{Attempt, Cause, PATIENCE};
 use super::link::{Heard, Introduction, Line, Link, Listener, Message, Speaker, Stuck};
 use super::outbox::Due;
-use super::{Config, MqttError};
+use super::{Broker, Config, MqttError, PASSWORD, Protocol, network_v5};
+use crate::secret::Secret;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const LARGEST_PACKET: usize = 256 * 1024;
+pub(super) const LARGEST_PACKET: usize = 256 * 1024;
 /// Beside the window, which is never exceeded: subscriptions, and the last word.
-const SPARE: usize = 10;
+pub(super) const SPARE: usize = 10;
 
 /// The machine's network.
 #[derive(Debug, Clone, Copy)]
@@ -24,31 +24,78 @@ pub struct Network;
 
 impl Link for Network {
     fn connect<'a>(&'a self, who: Introduction<'a>) -> BoxFuture<'a, Result<Line, MqttError>> {
-        Box::pin(connect(who))
+        match who.config.protocol {
+            Protocol::V3 => Box::pin(connect(who)),
+            Protocol::V5 => Box::pin(network_v5::connect(who)),
+        }
     }
 }
 
 async fn connect(who: Introduction<'_>) -> Result<Line, MqttError> {
     let config = who.config;
-    let (host, port) = config.broker.endpoint();
-    let mut options = MqttOptions::new(who.id, (host, port));
+    let kept = Kept::read(config).await?;
+    let unreachable = |reason| MqttError::Unreachable { broker: config.broker.to_string(), reason };
+    let mut options = towards(who.id, &config.broker, kept.tls).map_err(unreachable)?;
     options.set_keep_alive(KEEP_ALIVE);
     options.set_inflight(WINDOW);
     options.set_max_request_batch(WINDOW.into());
     options.set_max_packet_size(LARGEST_PACKET, LARGEST_PACKET);
     options.set_last_will(LastWill::new(who.status_topic, Introduction::OFFLINE, QoS::AtLeastOnce, true));
-    if let Some(username) = &config.username {
-        options.set_credentials(username, password(config).await?);
+    if let Some(login) = &config.login {
+        let password = kept.password.as_ref().map_or("", Secret::expose);
+        options.set_credentials(&login.username, password.to_owned());
     }
     // Room for the whole window, so that handing over never fails.
     let (client, mut eventloop) = AsyncClient::builder(options).capacity(usize::from(WINDOW) + SPARE).build();
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
-    network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
+    network.set_connection_timeout(PATIENCE.as_secs());
     eventloop.set_network_options(network);
-    let (broker, login) = (config.broker.to_string(), config.username.clone());
-    let listener = NetworkListener { eventloop, broker, login, is_up: false };
+    let listener = NetworkListener { eventloop, attempt: Attempt::new(config), is_up: false };
     Ok(Line { speaker: Box::new(NetworkSpeaker(client)), listener: Box::new(listener) })
+}
+
+/// What is kept in files and their like. Read anew for each connection, so that it can be put right while we run.
+pub(super) struct Kept {
+    pub(super) password: Option<Secret>,
+    pub(super) tls: Option<TlsConfiguration>,
+}
+
+impl Kept {
+    pub(super) async fn read(config: &Config) -> Result<Self, MqttError> {
+        let config = config.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let password = match config.login.and_then(|login| login.password) {
+                None => None,
+                Some(source) => {
+                    let key = PASSWORD.of(&source);
+                    Some(source.read().map_err(|unreadable| MqttError::Password { unreadable, key })?)
+                }
+            };
+            let tls = if config.broker.is_secure() { Some(config.tls.load()?) } else { None };
+            Ok(Self { password, tls })
+        });
+        read.await.unwrap_or_else(|error| Err(MqttError::NoTls { reason: error.to_string() }))
+    }
+}
+
+/// Options for a client towards that broker, with or without TLS around, and a websocket within that.
+fn towards(id: &str, broker: &Broker, tls: Option<TlsConfiguration>) -> Result<MqttOptions, String> {
+    let (host, port) = broker.endpoint();
+    #[cfg(feature = "websocket")]
+    if let Broker::Remote { websocket: Some(_), .. } = broker {
+        let options = match tls {
+            Some(tls) => MqttOptions::websocket_with_tls_config(id, broker.url(), tls),
+            None => rumqttc::Broker::websocket(broker.url()).map(|broker| MqttOptions::new(id, broker)),
+        };
+        return options.map_err(|error| error.to_string());
+    }
+    let Some(tls) = tls else { return Ok(MqttOptions::new(id, (host, port))) };
+    // The name that the certificate must have, which is without brackets.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut options = MqttOptions::new(id, (host, port));
+    options.set_transport(Transport::tls_with_config(tls));
+    Ok(options)
 }
 
 struct NetworkSpeaker(AsyncClient);
@@ -71,8 +118,7 @@ impl Speaker for NetworkSpeaker {
 
 struct NetworkListener {
     eventloop: EventLoop,
-    broker: String,
-    login: Option<String>,
+    attempt: Attempt,
     is_up: bool,
 }
 
@@ -81,7 +127,7 @@ impl Listener for NetworkListener {
         Box::pin(async {
             match self.eventloop.poll().await {
                 Ok(event) => Ok(self.heard(event)),
-                Err(error) => Err(self.failure(&error)),
+                Err(error) => Err(self.attempt.failed(cause(&error), self.is_up)),
             }
         })
     }
@@ -109,44 +155,26 @@ impl NetworkListener {
             Event::Outgoing(_) => Heard::Other,
         }
     }
-
-    fn failure(&self, error: &ConnectionError) -> MqttError {
-        let broker = self.broker.clone();
-        match error {
-            ConnectionError::ConnectionRefused(
-                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-            ) => {
-                let who = match &self.login {
-                    Some(username) => format!("the user \"{username}\" with this password"),
-                    None => "a client without a username".into(),
-                };
-                MqttError::Login { broker, who }
-            }
-            ConnectionError::ConnectionRefused(code) => MqttError::Refused { broker, reason: format!("{code:?}") },
-            error if self.is_up => MqttError::Lost { broker, reason: reason(error) },
-            error => MqttError::Unreachable { broker, reason: reason(error) },
-        }
-    }
 }
 
-/// What ended a connection, as a person would say it.
-fn reason(error: &ConnectionError) -> String {
-    let timeout = CONNECT_TIMEOUT.as_secs();
+fn cause(error: &ConnectionError) -> Cause<'_> {
+    use mqttbytes::Error::Io as Wire;
     match error {
-        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => error.to_string(),
-        ConnectionError::NetworkTimeout => format!("no answer within {timeout} s"),
-        ConnectionError::FlushTimeout => format!("nothing could be sent for {timeout} s"),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => "the broker closed it".into(),
-        ConnectionError::MqttState(StateError::AwaitPingResp) => NO_ANSWER.into(),
-        error => error.to_string(),
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => Cause::Login,
+        ConnectionError::ConnectionRefused(code) => Cause::Refused(format!("{code:?}")),
+        ConnectionError::Tls(error) => Cause::Tls(error),
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(StateError::Io(error) | StateError::Deserialization(Wire(error))) => {
+            Cause::Io(error)
+        }
+        ConnectionError::NetworkTimeout => Cause::Timeout,
+        ConnectionError::FlushTimeout => Cause::Stalled,
+        ConnectionError::MqttState(StateError::ConnectionAborted) => Cause::Closed,
+        ConnectionError::MqttState(StateError::AwaitPingResp) => Cause::Silent,
+        ConnectionError::NotConnAck(_) => Cause::Garbage("its first packet is no answer".into()),
+        ConnectionError::MqttState(StateError::Deserialization(error)) => Cause::Garbage(error.to_string()),
+        error => Cause::Other(error.to_string()),
     }
-}
-
-/// The password file is read anew for each connection, so that it can be put right while we run.
-async fn password(config: &Config) -> Result<String, MqttError> {
-    let Some(file) = config.password_file.clone() else { return Ok(String::new()) };
-    let path = file.clone();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-    let text = read.map_err(std::io::Error::other).flatten().map_err(|source| MqttError::Password { file, source })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -16,8 +16,7 @@ const ROOM: usize = 200;
 
 /// The `[mqtt]` table of a daemon that is to use it.
 pub fn config() -> Config {
-    let broker = Broker::Remote { host: "memory".into(), port: 1883 };
-    Config { broker, username: None, password_file: None, home_assistant: None }
+    Config::to(Broker::at("memory", 1883))
 }
 
 /// All clones are the same broker.
