@@ -120,8 +120,8 @@ impl Bank {
         locked(&self.table).add(make)
     }
 
-    /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane. One whose hardware was
-    /// never taken is dropped at once.
+    /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane. One that nobody
+    /// can have driven is dropped at once: it came after the start, and its hardware was never taken.
     ///
     /// # Errors
     /// It could not be made safe. Then it is [leaving](Self::leaving): wanted at nothing but its safe level, written again with
@@ -170,8 +170,9 @@ impl Bank {
         locked(&self.table).set_interlocks(output, only_while.to_vec(), never_with.to_vec());
     }
 
-    /// Takes every output at its safe level. Gives those that could not be taken.
+    /// Takes every output that is there at the start, at its safe level. Gives those that could not be taken.
     pub async fn open(&self) -> Vec<(Arc<str>, WriteError)> {
+        locked(&self.table).entries.values_mut().for_each(|entry| entry.inherited = true);
         let slots = self.slots();
         let work = slots.iter().map(|slot| async { slot.open().await.err().map(|error| (slot.who.clone(), error)) });
         join_all(work).await.into_iter().flatten().collect()

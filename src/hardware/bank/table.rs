@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub until: Monotonic,
     /// Whether the hardware was ever taken.
     pub taken: bool,
+    /// It was there at the start, so an earlier process may have left it on.
+    pub inherited: bool,
     /// It is being removed: nothing but its safe level is wanted any more.
     pub leaving: bool,
     /// A job that will surely be done waits in the lane, so another one has nothing to add.
@@ -134,6 +136,7 @@ impl Table {
             pin: Pin::Unknown,
             until: Monotonic::default(),
             taken: false,
+            inherited: false,
             leaving: false,
             waiting: false,
             trouble: Trouble::default(),
@@ -147,11 +150,12 @@ impl Table {
         self.interlocks.insert(output.clone(), Interlocks { only_while, never_with });
     }
 
-    /// Takes out what is leaving and known to be safe, or was never taken.
+    /// Takes out what is leaving and known to be safe, or was driven by nobody.
     pub fn gone(&mut self) -> Vec<Arc<Slot>> {
         let mut gone = Vec::new();
         self.entries.retain(|_, entry| {
-            let goes = entry.leaving && (!entry.taken || entry.pin.is_at(entry.slot.safe));
+            let driven = entry.taken || entry.inherited;
+            let goes = entry.leaving && (!driven || entry.pin.is_at(entry.slot.safe));
             if goes {
                 gone.push(entry.slot.clone());
             }

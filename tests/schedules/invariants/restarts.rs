@@ -79,8 +79,11 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
     let limits = [Some(output.limits.min_on), Some(output.limits.min_off), output.limits.max_on];
     let since = trace.levels[output.name.as_str()].iter().map(|(at, _)| *at).take_while(|at| *at <= gone + TICK).last();
     // What was before the start of a daemon is unknown after a crash, so limits count from there.
+    // Nor is it known what a pin that did not obey was at, until it did.
     let since = since.into_iter().chain(trace.lives.iter().map(|life| life.began));
-    let limits = since.flat_map(|since| limits.iter().flatten().map(move |limit| since + *limit)).any(meanwhile);
+    let since = since.chain(trace.pin_broken(output).iter().map(|(_, to)| to).collect::<Vec<_>>());
+    let limits = since.flat_map(|since| limits.iter().flatten().map(move |limit| since + *limit));
+    let limits = limits.into_iter().any(|at| at <= back + TICK && gone.saturating_sub(TICK) <= at + SLACK);
     let moved_by = HOUSE.controllers.iter().filter(|controller| controller.moves.contains(&output.name));
     let words = moved_by.flat_map(|controller| trace.told_of(&format!("controllers.{}", controller.name)));
     let words = words.map(|(at, ..)| *at).collect::<Vec<_>>().into_iter().any(meanwhile);

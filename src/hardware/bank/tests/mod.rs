@@ -2,6 +2,8 @@
 
 mod interlocks;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::clock::Clock;
 use crate::hardware::lane::{Execution, Lanes};
@@ -220,6 +222,28 @@ async fn one_whose_hardware_was_never_taken_leaves_nothing_behind() {
     assert_eq!((bank.leaving(), bank.troubles()), (vec![], vec![(heater.clone(), None)]));
     let heater = bank.slots().pop().unwrap();
     heater.write(Level::ON, secs(9)).await.expect("nobody stands in its way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_process_may_have_left_on_does_not_leave_before_it_is_safe() {
+    let clock = Clock::simulated(Timestamp::from_millis(0));
+    let lane = Lanes::new(clock, Execution::Inline).get("gpio");
+    let (bank, recorder, fan) = (Bank::default(), Recorder::default(), OutputId::new("fan").unwrap());
+    let (whole, opens) = (Arc::new(AtomicBool::new(false)), recorder.opener());
+    let heals = whole.clone();
+    let open: OpenLine = Box::new(move |level| match heals.load(Ordering::Relaxed) {
+        true => opens(level),
+        false => Err(HardwareError::Io { what: "pin".into(), reason: "in use".into() }),
+    });
+    bank.add(&fan, lane, Level::OFF, open);
+    assert_eq!(bank.open().await.len(), 1);
+    bank.remove(&fan).await.unwrap_err();
+    bank.release(secs(1)).await;
+    assert_eq!((bank.leaving(), recorder.log().len()), (vec![fan], 0));
+    whole.store(true, Ordering::Relaxed);
+    bank.release(secs(2)).await;
+    assert_eq!(bank.leaving(), []);
+    assert!(recorder.log()[0].starts_with("open off"), "{:?}", recorder.log());
 }
 
 /// The fan's off is on its way to the pin; meanwhile on is wanted again.
