@@ -79,7 +79,7 @@ impl Fresh {
             }
             Err(error) => {
                 tracing::warn!("{} cannot be read ({error}) and is put aside; a new one is begun", file.display());
-                let trouble = fresh.begin_anew().err();
+                let trouble = fresh.put_aside().and_then(|()| fresh.begin_anew()).err();
                 (fresh, Left::default(), trouble)
             }
         }
@@ -100,6 +100,8 @@ impl Fresh {
     pub(super) fn write(&mut self, from: u64, entries: &[Entry], cursor: u64, now: Monotonic) -> Result<(), String> {
         if self.db.is_none() {
             self.until = now + PAUSE;
+            // All of it waits in memory as well, and what fails for want of room needs this room.
+            self.remove();
             self.begin_anew()?;
         }
         let known = self.cursor;
@@ -134,19 +136,24 @@ impl Fresh {
         }
     }
 
-    fn begin_anew(&mut self) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| {
-            format!("cannot begin {}: {error}; check that homeostat's user may write there", self.file.display())
-        };
+    fn put_aside(&self) -> Result<(), String> {
         for file in company(&self.file) {
             match fs::rename(&file, with(&file, ".damaged")) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(&error)),
                 _ => {}
             }
         }
-        self.db = Some(connect(&self.file).map_err(|error| failed(&error))?);
+        Ok(())
+    }
+
+    fn begin_anew(&mut self) -> Result<(), String> {
+        self.db = Some(connect(&self.file).map_err(|error| self.failed(&error))?);
         self.cursor = 0;
         Ok(())
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> String {
+        format!("cannot begin {}: {error}; check that homeostat's user may write there", self.file.display())
     }
 }
 

@@ -194,3 +194,41 @@ async fn a_full_disk_gets_room_from_the_oldest_readings() {
     rig.write();
     assert_eq!((rig.stored().last(), rig.alarm("store")), (Some(&last), None));
 }
+
+/// `cargo test --lib how_long -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "measures time"]
+#[allow(clippy::disallowed_methods, reason = "it measures real time")]
+async fn how_long_the_tiers_and_the_steps_take() {
+    let rig = Rig::new();
+    let began = std::time::Instant::now();
+    let mut journaled = Duration::ZERO;
+    for _ in 0..1500 {
+        (0..50).for_each(|value| drop(rig.publish(Sample::Good(f64::from(value) + 0.5))));
+        rig.store.collect(&rig.tap);
+        let began = std::time::Instant::now();
+        rig.store.journal();
+        journaled += began.elapsed();
+        if rig.store.waiting() == 500 {
+            rig.store.commit();
+        }
+    }
+    println!("{:?} a reading to the fresh tier, {:?} through both", journaled / 75_000, began.elapsed() / 75_000);
+    let keep = Keep { raw: Some(Duration::ZERO), ..FOREVER };
+    let terms = terms(rig.clock.wall().as_millis() + 1, keep);
+    let mut slot = rig.store.slot();
+    let writer = slot.writer.as_mut().unwrap();
+    let (mut roll_up, mut thin) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..100 {
+        let began = std::time::Instant::now();
+        writer.roll_up().unwrap();
+        roll_up = roll_up.max(began.elapsed());
+        let began = std::time::Instant::now();
+        writer.thin(&terms).unwrap();
+        thin = thin.max(began.elapsed());
+    }
+    println!(
+        "the longest step: {roll_up:?} to roll up, {thin:?} to delete; the longest flush {:?}",
+        rig.store.longest().0
+    );
+}
