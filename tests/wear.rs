@@ -97,7 +97,7 @@ fn theirs(directory: &Path, settings: &str, seconds: u64) -> f64 {
 }
 
 #[test]
-fn a_day_writes_fifty_times_less_than_one_commit_a_reading() {
+fn a_day_writes_a_small_part_of_what_one_commit_a_reading_does() {
     // Beside the build, which lies on a disk where the directory for temporary files may not.
     let place = |name: &str| tempfile::Builder::new().prefix(name).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let probe = place("probe");

@@ -19,6 +19,9 @@ pub(super) const THINNED: i64 = 2_000;
 /// So many pages are given back in a step.
 const PAGES: i64 = 128;
 
+/// Free pages in the file that take several flushes.
+const ENOUGH_HOLES: u64 = 2 * PAGES as u64;
+
 /// So many changes of outputs and of alarms are kept, each: some 10 MB, or years of a busy greenhouse.
 const CHANGES: i64 = 100_000;
 
@@ -105,7 +108,9 @@ impl Writer {
         }
         let size = Size::of(self)?;
         if terms.make_room || size.used as f64 > terms.max_size as f64 * ENOUGH && size.all > terms.max_size {
-            let step = self.oldest(rolled_up, terms.read_to)?;
+            // With holes in the file it is the log that has no room: then nothing more need go.
+            let has_holes = terms.make_room && size.free > ENOUGH_HOLES;
+            let step = if has_holes { Step::default() } else { self.oldest(rolled_up, terms.read_to)? };
             if terms.make_room {
                 // What the log holds of the disk is room too.
                 self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
