@@ -254,7 +254,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
     let (time, flags) = (Timestamp::from_millis(time), row.get::<_, i64>(6)?);
     let extra: Option<String> = row.get(7)?;
     let text: Option<Arc<str>> = row.get::<_, Option<String>>(8)?.map(Arc::from);
-    Ok(match kind {
+    match kind {
         READING => ChannelId::parse(&name).ok().map(|channel| {
             let seq = u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0);
             let (unit, sample) = (extra.unwrap_or_default().into(), sample(row.get(5)?, flags, text));
@@ -277,5 +277,5 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
         }))),
         _ => None,
     }
-    .transpose()?)
+    .transpose()
 }

@@ -162,8 +162,7 @@ async fn memory_that_cannot_be_written_is_an_alarm_and_the_disk_goes_on() {
     let mut rig = Rig::new();
     let place = rig.directory.path().join("runtime");
     let file = rig.directory.path().join("homeostat.db");
-    let open = |rig: &Rig| Store::open(&file, Some(&place.join(FRESH)), rig.clock, rig.disk.clone()).unwrap().0;
-    rig.store = open(&rig);
+    rig.store = Store::open(&file, Some(&place.join(FRESH)), rig.clock, rig.disk.clone()).unwrap().0;
     assert!(rig.alarm("store.fresh").is_some_and(|text| text.contains("runtime/fresh.db")));
     let first = rig.publish(Sample::Good(1.0));
     rig.store.collect(&rig.tap);
