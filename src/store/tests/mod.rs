@@ -271,6 +271,7 @@ async fn a_reading_that_is_there_already_is_not_changed() {
     rig.tap.drain(&mut again);
     rig.store.commit();
     rig.store.pending().take(again.into_iter());
+    assert_eq!(rig.store.after(0, 9).unwrap().len(), 1, "on disk and still waiting, it is given once");
     rig.store.commit();
     assert_eq!(rig.stored(), [1]);
 }
