@@ -25,7 +25,7 @@ use crate::hardware::simulated::Simulated;
 use crate::model::OutputId;
 use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
-use crate::store::{Disk, Store, StoreError};
+use crate::store::{self, Disk, Store, StoreError};
 use crate::supervisor::{Restart, Root, Stage, StopAll};
 use crate::{mqtt, outputs, sensors};
 
@@ -55,6 +55,8 @@ pub struct Host {
     pub services: ArbiterHandle,
     /// Where a relative path of the store begins, and where the ledger of limits is.
     pub state: PathBuf,
+    /// In memory, and there as long as the machine is up: where what is not on disk yet survives the process. Without it, it does not.
+    pub runtime: Option<PathBuf>,
     /// What the database lies on.
     pub disk: Arc<dyn Disk>,
     /// What leads to a broker.
@@ -122,7 +124,9 @@ impl Daemon {
             mqtt::broker::start_if_embedded(&mqtt.broker)?;
             brokers.push(mqtt.broker.clone());
         }
-        let (store, last_seq) = Store::open(&host.state.join(&config.store.path), host.clock, host.disk.clone())?;
+        let (file, fresh) =
+            (host.state.join(&config.store.path), host.runtime.as_ref().map(|at| at.join(store::FRESH)));
+        let (store, last_seq) = Store::open(&file, fresh.as_deref(), host.clock, host.disk.clone())?;
         let bus = Bus::new(host.clock, last_seq);
         let alarms = Alarms::new(host.clock, bus.clone());
         let file = host.state.join(alarms::FILE);

@@ -135,6 +135,32 @@ fn asked_to_stop_under_load_it_is_safe_and_has_stored_everything_within_two_seco
 }
 
 #[test]
+fn killed_between_two_flushes_it_loses_the_last_moment_only() {
+    let house = House::new(&alone().replace("\"500ms\"", "\"1h\""));
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let run = || {
+        let mut command = house.command(RUN);
+        command.env("RUNTIME_DIRECTORY", memory.path());
+        house.run_as(command)
+    };
+    let mut before = 0;
+    for wait in [700, 1500, 300] {
+        let daemon = run();
+        live_for(Duration::from_millis(wait));
+        let killed = daemon.kill();
+        make_safe(&house);
+        let daemon = run();
+        let database = daemon.frozen(|| house.database());
+        let (stored, newest) = (database.whole(), database.newest_before(killed));
+        assert!(killed - newest < 250, "{} ms before the kill are missing", killed - newest);
+        // Seven channels at 20 Hz.
+        assert!(stored - before > 7 * 20 * i64::try_from(wait).unwrap() / 2000, "{before}, then {stored}");
+        before = stored;
+        daemon.kill();
+    }
+}
+
+#[test]
 fn killed_while_it_stops_it_is_made_safe_and_has_lost_nothing_that_was_stored() {
     let house = House::new(&alone());
     let mut rng = fastrand::Rng::with_seed(5);

@@ -173,7 +173,8 @@ fn served(reload: &'static str, scenario: impl FnOnce(&Path, &Bus, &Alarms) + Se
     actix::System::new().block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::system();
-        let (store, last_seq) = Store::open(&directory.path().join("homeostat.db"), clock, Arc::new(RealDisk)).unwrap();
+        let (store, last_seq) =
+            Store::open(&directory.path().join("homeostat.db"), None, clock, Arc::new(RealDisk)).unwrap();
         let bus = Bus::new(clock, last_seq);
         let alarms = Alarms::new(clock, bus.clone());
         let (_stage, stage) = watch::channel(Stage::Running);

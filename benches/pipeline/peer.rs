@@ -149,7 +149,12 @@ impl Victim {
         let file = directory.join("bench.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_homeostat"));
+        // As systemd gives it: in memory.
+        let runtime = Path::new("/dev/shm").join(format!("homeostat-bench-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&runtime);
+        std::fs::create_dir(&runtime).unwrap();
         command.arg("run").arg(file).env("RUST_LOG", "warn").env("STATE_DIRECTORY", directory);
+        command.env("RUNTIME_DIRECTORY", runtime);
         Self { process: command.stdout(Stdio::null()).spawn().unwrap() }
     }
 

@@ -42,6 +42,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         control: Arbiter::current(),
         services: Arbiter::new().handle(),
         state,
+        runtime: first_directory("RUNTIME_DIRECTORY"),
         disk: Arc::new(RealDisk),
         link: Arc::new(Network),
         seed: fastrand::u64(..),

@@ -26,7 +26,7 @@ use crate::{controllers, mqtt, outputs, sensors, store};
 /// Events that may wait for MQTT: far more than there are topics, so what is dropped has a newer one behind it.
 const MQTT_QUEUE: usize = 20_000;
 
-/// Events that may wait for the store between two flushes; it is woken at half of them.
+/// Events that may wait for the store between two flushes; it is woken at half of them, or at the first if it has a fresh tier.
 const STORE_QUEUE: usize = 50_000;
 
 /// What limits remember, in the state directory.
@@ -53,7 +53,8 @@ pub(super) struct Site {
 
 impl Site {
     pub fn new(host: Host, lanes: Lanes, bus: Bus, alarms: Alarms, bank: Arc<Bank>, store: Store) -> Self {
-        let store_tap = Arc::new(bus.tap(STORE_QUEUE, STORE_QUEUE / 2));
+        let wake_at = if store.has_fresh_tier() { 1 } else { STORE_QUEUE / 2 };
+        let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
         let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("ledger"));
         Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, memories: Mutex::default() }
@@ -76,12 +77,12 @@ impl Site {
 
     pub fn store(&self, config: &store::Config) -> Child {
         let (store, alarms, tap) = (self.store.clone(), self.alarms.clone(), self.store_tap.clone());
-        let flush = config.flush;
+        let config = Arc::new(config.clone());
         let body = task(move |lifeline, mut orders| {
-            let (store, alarms, tap) = (store.clone(), alarms.clone(), tap.clone());
+            let (store, alarms, tap, config) = (store.clone(), alarms.clone(), tap.clone(), config.clone());
             async move {
                 lifeline.ready();
-                store::run(&store, &alarms, &tap, flush, orders.stop(), || lifeline.beat()).await
+                store::run(&store, &alarms, &tap, &config, orders.stop(), || lifeline.beat()).await
             }
         });
         Child { name: "store".into(), role: Role::Store, body, arbiter: self.host.services.clone() }

@@ -36,6 +36,8 @@ pub enum Operation {
     Write,
     /// To commit them.
     Commit,
+    /// To roll readings up, or to let old ones go.
+    Thin,
     /// To reserve numbers.
     Reserve,
     /// To rename a damaged database.

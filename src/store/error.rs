@@ -64,6 +64,14 @@ pub enum StoreError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The copy could not be written.
+    #[error("cannot write the copy {}: {source}; check that there is room and that you may write there", .to.display())]
+    Backup {
+        /// Where the copy should be.
+        to: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The thread that wrote was lost.
     #[error("writing to {} ended in a panic: {text}", .file.display())]
     Panicked {
@@ -85,6 +93,14 @@ impl StoreError {
         match self {
             Self::Damaged { .. } => true,
             Self::Sqlite { source, .. } => is_damage(source),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no room on the disk.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
             _ => false,
         }
     }

@@ -10,6 +10,10 @@ use crate::model::Monotonic;
 pub(super) const FAILING: &str = "store";
 /// Latched when a database was put aside. Another name, because one of them ends by itself and the other does not.
 pub(super) const DAMAGED: &str = "store.damaged";
+/// Stands while the fresh tier cannot be written.
+pub(super) const FRESH: &str = "store.fresh";
+/// Latched when readings went that the history's reader had not had.
+pub(super) const UNREAD: &str = "store.history";
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -20,6 +24,10 @@ pub(super) struct Health {
     /// Whether the alarm stands that we raised. The supervisor has one of the same name, which is not ours to clear.
     raised: bool,
     put_aside: Option<String>,
+    /// What is wrong with the fresh tier, and whether that was told.
+    fresh: (Option<String>, bool),
+    /// How many readings have gone unread, if that is news.
+    unread: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -51,6 +59,16 @@ impl Health {
         self.put_aside = Some(text);
     }
 
+    /// How the fresh tier is.
+    pub(super) fn fresh(&mut self, trouble: Option<String>) {
+        self.fresh.0 = trouble;
+    }
+
+    /// So many readings have gone, altogether, before the history's reader had them.
+    pub(super) fn unread(&mut self, readings: u64) {
+        self.unread = Some(readings);
+    }
+
     pub(super) fn is_failing(&self) -> bool {
         self.trouble.is_some()
     }
@@ -64,6 +82,25 @@ impl Health {
     pub(super) fn tell(&mut self, alarms: &Alarms, hangs: Option<Duration>) {
         if let Some(text) = self.put_aside.take() {
             alarms.latch(DAMAGED, &text);
+        }
+        if let Some(readings) = self.unread.take() {
+            let text = format!(
+                "{readings} readings were deleted for want of room before the broker had them: see to the broker, \
+                 or give the store a larger `max_size`"
+            );
+            alarms.latch(UNREAD, &text);
+        }
+        match &self.fresh {
+            (Some(trouble), _) => {
+                let text = format!("{trouble}; until then a crash loses what was not on disk yet");
+                alarms.raise(FRESH, &text);
+                self.fresh.1 = true;
+            }
+            (None, true) => {
+                alarms.clear(FRESH);
+                self.fresh.1 = false;
+            }
+            (None, false) => {}
         }
         match (&self.trouble, hangs) {
             (_, Some(_)) if self.raised => {}

@@ -1,12 +1,20 @@
-//! Every reading and every alarm on disk, in one SQLite file that any tool can read: `SELECT * FROM history`, `alarm_history`.
+//! Every reading, every alarm and every change of an output on disk, in one SQLite file that any tool can read: `SELECT * FROM
+//! history`, `minutes`, `hours`, `alarm_history`, `output_history`.
 //!
 //! ```text
-//! bus ─tap─▶ run ─▶ pending (memory) ─one transaction a flush─▶ homeostat.db
+//! bus ─tap─▶ run ─▶ pending (memory) ─one transaction a flush─▶ homeostat.db ─step by step─▶ minutes, hours, nothing
+//!                      └─at once─▶ fresh.db (a tmpfs) ─after a crash─▶ pending
 //! ```
 //!
 //! An SD card wears out by transactions, not by readings, so readings wait in memory for at most `flush` and then go to
-//! disk together. When the disk fails they wait longer, and the daemon goes on; it also starts without a disk. A file that is
-//! damaged is put aside and a new one begun. A file that is not ours is never touched.
+//! disk together. Meanwhile they also stand in the *fresh tier*, a small database in memory that outlives the process: a start
+//! after `kill -9` takes over what is left there. When the disk fails they wait longer, and the daemon goes on; it also starts
+//! without a disk. A file that is damaged is put aside and a new one begun. A file that is not ours is never touched.
+//!
+//! On disk they lie in the order in which they came, so a flush touches a few pages at the end of the file and none elsewhere.
+//! Every ten minutes new readings are rolled up by the minute and by the hour; what is older than `keep` goes, and what does not
+//! fit in `max_size`, oldest first, readings before minutes before hours. All of that happens in steps of a few thousand rows,
+//! between which a flush takes its turn.
 //!
 //! The store also keeps the numbers of readings unique for ever: a number may have been published over MQTT but not
 //! yet written when the power goes. So numbers are reserved on disk in large blocks *before* they are given out, and
@@ -14,97 +22,40 @@
 //! database cannot be asked they go on from the time (`numbers.rs`).
 
 mod aside;
+mod backup;
+mod batches;
+mod config;
 pub mod disk;
+mod entry;
 mod error;
+mod fresh;
 mod handle;
 mod health;
+mod keeper;
+mod meta;
+mod migrations;
 mod numbers;
 mod pending;
-mod query;
+pub mod query;
+mod read;
+mod reserve;
 mod schema;
 mod task;
+mod thin;
+mod tiers;
 mod writer;
 
-use std::path::PathBuf;
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
 
-use crate::config::Section;
-
+pub use backup::backup;
+pub use config::{Config, Keep};
 pub use disk::{Disk, RealDisk};
+pub use entry::{Numbered, OutputChange};
 pub use error::StoreError;
 pub use handle::Store;
-pub use query::Stored;
+pub use read::Stored;
 pub use task::run;
 
-/// The `[store]` table, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// The database, relative to the state directory.
-    pub path: PathBuf,
-    /// How often readings are written; 100 ms to an hour.
-    pub flush: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { path: PathBuf::from("homeostat.db"), flush: Duration::from_secs(10) }
-    }
-}
-
-impl Config {
-    /// Reads `[store]`. What is wrong is reported to the section.
-    pub fn read(section: Section) -> Option<Self> {
-        let default = Self::default();
-        let path = section.optional::<String>("path").map_or(default.path, PathBuf::from);
-        let flush = section.or("flush", default.flush);
-        let fits = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&flush);
-        if !fits {
-            section.wrong(
-                "flush",
-                "`flush` of the store is out of range",
-                "write \"100ms\" to \"1h\"; \"10s\" suits an SD card",
-            );
-        }
-        let named = path.file_name().is_some();
-        if !named {
-            section.wrong("path", "`path` of the store names no file", "write \"homeostat.db\"");
-        }
-        section.finish();
-        (fits && named).then_some(Self { path, flush })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use toml::de::DeTable;
-
-    use super::*;
-
-    fn read(text: &str) -> (Option<Config>, Vec<String>) {
-        let found = RefCell::default();
-        let table = DeTable::parse(text).unwrap();
-        let config = Config::read(Section::new("the store", 0..0, table.get_ref(), &found));
-        (config, found.into_inner().into_iter().map(|diagnostic| diagnostic.message).collect())
-    }
-
-    #[test]
-    fn an_empty_table_is_enough() {
-        assert_eq!(read(""), (Some(Config::default()), vec![]));
-    }
-
-    #[test]
-    fn every_mistake_is_found() {
-        let (config, found) = read("path = \"\"\nflush = \"10ms\"\nmax = 3");
-        assert_eq!(config, None);
-        assert_eq!(
-            found,
-            [
-                "`flush` of the store is out of range",
-                "`path` of the store names no file",
-                "unknown key `max` for the store"
-            ]
-        );
-    }
-}
+/// The fresh tier's file, in the runtime directory.
+pub const FRESH: &str = "fresh.db";

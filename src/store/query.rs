@@ -1,79 +1,258 @@
-//! Reading back what was written, on a connection of its own, so that it never waits for the writer.
+//! For people and their commands: what lies in a database, with or without a daemon that writes it. Opens it for reading alone.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, params_from_iter};
 
-use super::StoreError;
-use crate::message::Alarm;
-use crate::model::{ChannelId, Timestamp};
+use super::{StoreError, read};
+use crate::model::Timestamp;
 
-/// One reading as it lies on disk.
+/// Which readings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Range {
+    /// `air.temperature`, or `air` for all channels of that sensor; none at all means every channel.
+    pub channels: Vec<String>,
+    /// From this moment on,
+    pub from: Option<Timestamp>,
+    /// and before this one.
+    pub to: Option<Timestamp>,
+}
+
+/// How finely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// Every reading.
+    Raw,
+    /// Good and uncertain readings by the minute. The last ten minutes may not be there yet.
+    Minutes,
+    /// The same by the hour.
+    Hours,
+}
+
+/// One reading, or one minute or hour of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    /// Its number.
-    pub seq: u64,
-    /// When.
+pub struct Row {
+    /// When, or when the minute or hour began.
     pub time: Timestamp,
-    /// How much; `None` when it is bad.
+    /// `air.temperature`
+    pub channel: Arc<str>,
+    /// `°C`
+    pub unit: Arc<str>,
+    /// How much, or the mean; `None` when it is bad.
     pub value: Option<f64>,
-    /// `good`, `uncertain` or `bad`.
-    pub quality: String,
-    /// Why it is not good; `None` also when the reason is the same as that of the reading before.
-    pub reason: Option<String>,
+    /// The least of them.
+    pub min: Option<f64>,
+    /// The most.
+    pub max: Option<f64>,
+    /// Of how many readings: 1 of a reading itself.
+    pub count: u64,
+    /// `good`, `uncertain` or `bad`; what was rolled up counts as `good`.
+    pub quality: &'static str,
+    /// Why not good.
+    pub reason: Option<Arc<str>>,
+    /// The number, of a reading.
+    pub seq: Option<u64>,
 }
 
-/// How many readings there are. Looks at every one of them.
-pub(super) fn count(file: &Path) -> Result<u64, StoreError> {
-    ask(file, |db| db.query_row("SELECT count(*) FROM readings", (), |row| row.get::<_, i64>(0)))
-        .map(|count| u64::try_from(count).unwrap_or(0))
+/// A channel that was ever read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// `air.temperature`
+    pub name: String,
+    /// `°C`
+    pub unit: String,
 }
 
-/// All readings of a channel, in the order of their numbers.
-pub(super) fn readings(file: &Path, channel: &ChannelId) -> Result<Vec<Stored>, StoreError> {
-    ask(file, |db| {
-        let mut select = db.prepare(
-            "SELECT seq, time, value, CASE quality WHEN 0 THEN 'good' WHEN 1 THEN 'uncertain' ELSE 'bad' END, reason
-             FROM readings WHERE series IN (SELECT id FROM series WHERE name = ?1) ORDER BY seq",
-        )?;
-        let rows = select.query_map([channel.as_str()], |row| {
-            Ok(Stored {
-                seq: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
-                time: Timestamp::from_millis(row.get(1)?),
-                value: row.get(2)?,
-                quality: row.get(3)?,
-                reason: row.get(4)?,
-            })
-        })?;
-        rows.collect()
+/// Every channel, by name. One that has changed its unit is there twice.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn channels(file: &Path) -> Result<Vec<Channel>, StoreError> {
+    read::ask(file, |db| {
+        let mut select = db.prepare("SELECT name, unit FROM series ORDER BY name, id")?;
+        select.query_map((), |row| Ok(Channel { name: row.get(0)?, unit: row.get(1)? }))?.collect()
     })
 }
 
-/// The newest `most` changes of alarms, oldest first.
-pub(super) fn alarms(file: &Path, most: u32) -> Result<Vec<Alarm>, StoreError> {
-    ask(file, |db| {
-        let mut select = db.prepare(
-            "SELECT name, text, since, latched, acknowledged
-             FROM (SELECT * FROM alarms ORDER BY id DESC LIMIT ?1) ORDER BY id",
-        )?;
-        let rows = select.query_map([most], |row| {
-            Ok(Alarm {
-                name: row.get::<_, String>(0)?.into(),
-                text: row.get::<_, Option<String>>(1)?.map(Into::into),
-                since: Timestamp::from_millis(row.get(2)?),
-                latched: row.get(3)?,
-                acknowledged: row.get(4)?,
-            })
-        })?;
-        rows.collect()
+/// Calls `each` with every row of the range until it breaks off: readings in the order in which they came, which is that of time
+/// unless the clock was set; minutes and hours by time and channel.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn rows(
+    file: &Path,
+    range: &Range,
+    resolution: Resolution,
+    mut each: impl FnMut(Row) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    read::ask(file, |db| {
+        // One moment of the file, however long it takes to read.
+        let db = db.unchecked_transaction()?;
+        let chosen = Chosen::read(&db, &range.channels)?;
+        if chosen.series.is_empty() {
+            return Ok(());
+        }
+        match resolution {
+            Resolution::Raw => raw(&db, range, &chosen, &mut each),
+            Resolution::Minutes => rolled_up(&db, "rollup_minutes", range, &chosen, &mut each),
+            Resolution::Hours => rolled_up(&db, "rollup_hours", range, &chosen, &mut each),
+        }
     })
 }
 
-fn ask<T>(file: &Path, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(file, flags).and_then(|db| question(&db)).map_err(|source| StoreError::Sqlite {
-        what: "read",
-        file: file.to_owned(),
-        source,
+/// About how many rows that would be, without looking at them.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn estimate(file: &Path, range: &Range, resolution: Resolution) -> Result<u64, StoreError> {
+    let (from, to) = limits(range);
+    read::ask(file, |db| {
+        let all: i64 = db.query_row("SELECT count(*) FROM series", (), |row| row.get(0))?;
+        let chosen = Chosen::read(db, &range.channels)?;
+        let found: f64 = match resolution {
+            Resolution::Raw => {
+                let batches =
+                    "SELECT total(count * (min(to_time, ?2) - max(from_time, ?1) + 1.0) / (to_time - from_time + 1.0))
+                               FROM batches WHERE to_time >= ?1 AND from_time <= ?2";
+                let batched: f64 = db.query_row(batches, (from, to), |row| row.get(0))?;
+                // What is in no batch yet is at most one batch.
+                let tail = format!("SELECT count(*) FROM readings WHERE seq > {LAST_BATCH} AND time BETWEEN ?1 AND ?2");
+                let tail: i64 = db.query_row(&tail, (from, to), |row| row.get(0))?;
+                (batched + tail as f64) * chosen.series.len() as f64 / all.max(1) as f64
+            }
+            Resolution::Minutes => steps(db, "rollup_minutes", 60_000.0, (from, to))? * chosen.series.len() as f64,
+            Resolution::Hours => steps(db, "rollup_hours", 3_600_000.0, (from, to))? * chosen.series.len() as f64,
+        };
+        Ok(found.round().max(0.0) as u64)
     })
+}
+
+/// Above the last batch, readings are in none yet.
+const LAST_BATCH: &str = "coalesce((SELECT last_seq FROM batches ORDER BY first_seq DESC LIMIT 1), -1)";
+
+/// How many steps of a roll-up lie in a range.
+fn steps(db: &Connection, table: &str, step: f64, (from, to): (i64, i64)) -> rusqlite::Result<f64> {
+    let ends = format!("SELECT (SELECT min(time) FROM {table}), (SELECT max(time) FROM {table})");
+    let (first, last): (Option<i64>, Option<i64>) = db.query_row(&ends, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(0.0) };
+    let length = last.min(to).saturating_sub(first.max(from)) as f64;
+    Ok(if length < 0.0 { 0.0 } else { length / step + 1.0 })
+}
+
+/// The first and the last millisecond.
+fn limits(range: &Range) -> (i64, i64) {
+    let millis = |time: Timestamp| time.as_millis();
+    (range.from.map_or(i64::MIN, millis), range.to.map_or(i64::MAX, |to| millis(to).saturating_sub(1)))
+}
+
+/// The series that are wanted.
+struct Chosen {
+    series: HashMap<i64, (Arc<str>, Arc<str>)>,
+}
+
+impl Chosen {
+    fn read(db: &Connection, channels: &[String]) -> rusqlite::Result<Self> {
+        let mut select = db.prepare("SELECT id, name, unit FROM series")?;
+        let mut rows = select.query(())?;
+        let mut series = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            let sensor = name.split_once('.').map_or(name.as_str(), |(sensor, _)| sensor);
+            if channels.is_empty() || channels.iter().any(|wanted| *wanted == name || wanted == sensor) {
+                series.insert(row.get(0)?, (name.into(), row.get::<_, String>(2)?.into()));
+            }
+        }
+        Ok(Self { series })
+    }
+
+    /// For `series IN (…)`: their numbers, which are ours.
+    fn list(&self) -> String {
+        self.series.keys().map(i64::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn raw(
+    db: &Connection,
+    range: &Range,
+    chosen: &Chosen,
+    each: &mut impl FnMut(Row) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
+    let (from, to) = limits(range);
+    let mut batches = db.prepare(
+        "SELECT first_seq, last_seq FROM batches WHERE to_time >= ?1 AND from_time <= ?2 ORDER BY first_seq",
+    )?;
+    let spans = batches.query_map((from, to), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut spans = spans.collect::<rusqlite::Result<Vec<_>>>()?;
+    let last: i64 = db.query_row(&format!("SELECT {LAST_BATCH}"), (), |row| row.get(0))?;
+    spans.push((last.saturating_add(1), i64::MAX));
+    let mut select = db.prepare(&format!(
+        "SELECT seq, series, time, value, quality, text FROM readings LEFT JOIN reasons ON reasons.id = readings.reason
+         WHERE seq BETWEEN ?1 AND ?2 AND time BETWEEN ?3 AND ?4 AND series IN ({}) ORDER BY seq",
+        chosen.list()
+    ))?;
+    for (first, last) in spans {
+        let mut rows = select.query((first, last, from, to))?;
+        while let Some(row) = rows.next()? {
+            let Some((channel, unit)) = chosen.series.get(&row.get(1)?) else { continue };
+            let value: Option<f64> = row.get(3)?;
+            let row = Row {
+                time: Timestamp::from_millis(row.get(2)?),
+                channel: channel.clone(),
+                unit: unit.clone(),
+                value,
+                min: value,
+                max: value,
+                count: 1,
+                quality: match row.get(4)? {
+                    0 => "good",
+                    1 => "uncertain",
+                    _ => "bad",
+                },
+                reason: row.get::<_, Option<String>>(5)?.map(Arc::from),
+                seq: u64::try_from(row.get::<_, i64>(0)?).ok(),
+            };
+            if each(row).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rolled_up(
+    db: &Connection,
+    table: &str,
+    range: &Range,
+    chosen: &Chosen,
+    each: &mut impl FnMut(Row) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
+    let (from, to) = limits(range);
+    let mut select = db.prepare(&format!(
+        "SELECT time, series, min, max, sum / count, count FROM {table}
+         WHERE time BETWEEN ?1 AND ?2 AND series IN ({}) ORDER BY time, series",
+        chosen.list()
+    ))?;
+    let mut rows = select.query(params_from_iter([from, to]))?;
+    while let Some(row) = rows.next()? {
+        let Some((channel, unit)) = chosen.series.get(&row.get(1)?) else { continue };
+        let row = Row {
+            time: Timestamp::from_millis(row.get(0)?),
+            channel: channel.clone(),
+            unit: unit.clone(),
+            value: row.get(4)?,
+            min: row.get(2)?,
+            max: row.get(3)?,
+            count: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+            quality: "good",
+            reason: None,
+            seq: None,
+        };
+        if each(row).is_break() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }

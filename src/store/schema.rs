@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::disk::{Disk, Operation};
 use super::error::is_damage;
+use super::migrations::MIGRATIONS;
 use super::{Config, StoreError, aside};
 
 /// Marks the file as ours ("home"), so that no other program's database is ever changed.
@@ -16,63 +17,6 @@ const APPLICATION: i64 = 0x686f_6d65;
 
 /// How long a flush waits for another program's lock. It is tried again at the next flush.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Each brings the file from the schema of its index to the next. What was released here is never edited.
-const MIGRATIONS: [&str; 2] = [
-    "
-    -- A channel that changes its unit becomes another series.
-    CREATE TABLE series (
-        id   INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,             -- air.temperature
-        unit TEXT NOT NULL,
-        UNIQUE (name, unit)
-    );
-    -- A series lies together on disk, in the order of time.
-    CREATE TABLE readings (
-        series  INTEGER NOT NULL REFERENCES series (id),
-        time    INTEGER NOT NULL,       -- milliseconds since 1970, UTC
-        seq     INTEGER NOT NULL,       -- of this node, growing, never used twice
-        value   REAL,                   -- NULL when bad
-        quality INTEGER NOT NULL,       -- 0 good, 1 uncertain, 2 bad
-        reason  TEXT,                   -- why not good; NULL when it is the same as before
-        PRIMARY KEY (series, time, seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE meta (
-        key   TEXT PRIMARY KEY,
-        value INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    -- For people and their tools.
-    CREATE VIEW history AS
-    SELECT strftime('%Y-%m-%dT%H:%M:%fZ', readings.time / 1000.0, 'unixepoch') AS time,
-           series.name AS channel,
-           readings.value,
-           series.unit,
-           CASE readings.quality WHEN 0 THEN 'good' WHEN 1 THEN 'uncertain' ELSE 'bad' END AS quality,
-           readings.reason,
-           readings.seq
-    FROM readings JOIN series ON series.id = readings.series;
-",
-    "
-    -- One row for each change that people were told of.
-    CREATE TABLE alarms (
-        id           INTEGER PRIMARY KEY,   -- in the order in which it happened
-        since        INTEGER NOT NULL,      -- when it was raised, or when it went: milliseconds since 1970, UTC
-        name         TEXT NOT NULL,         -- sensors.air
-        text         TEXT,                  -- NULL when it has gone
-        latched      INTEGER NOT NULL,      -- 1: stands until a person acknowledges it
-        acknowledged INTEGER NOT NULL       -- 1: a person knows of it
-    );
-    CREATE INDEX alarms_by_name ON alarms (name, id);
-    -- For people and their tools.
-    CREATE VIEW alarm_history AS
-    SELECT strftime('%Y-%m-%dT%H:%M:%fZ', since / 1000.0, 'unixepoch') AS since,
-           name,
-           CASE WHEN text IS NULL THEN 'gone' WHEN acknowledged THEN 'acknowledged'
-                WHEN latched THEN 'latched' ELSE 'raised' END AS state,
-           text
-    FROM alarms ORDER BY id;
-",
-];
 
 /// Tables of ours that no file is without.
 const TABLES: [&str; 3] = ["meta", "readings", "series"];
@@ -171,13 +115,22 @@ pub(super) fn salvage_reserved(file: &Path) -> Option<u64> {
 }
 
 fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
-    // Only takes effect before the first table; lets old data's pages be given back little by little.
+    // Both only take effect before the first table. Half of SQLite's usual page: a flush ends in the midst of one, and what is
+    // touched beside the readings themselves is written as whole pages.
+    db.pragma_update(None, "page_size", 2048)?;
+    // Lets old data's pages be given back little by little.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // What a transaction has written survives a power cut. With NORMAL the system may keep it in memory for half a minute.
     db.pragma_update(None, "synchronous", "FULL")?;
-    // In KiB. One leaf page for each series stays in memory, and a little more.
+    // In KiB.
     db.pragma_update(None, "cache_size", -1024)?;
+    // What a deletion sorts is small, and /tmp may lie on the card.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    // In pages: the log goes into the file about twice an hour at fifty readings a second.
+    db.pragma_update_and_check(None, "wal_autocheckpoint", 2000, |_| Ok(()))?;
+    // In bytes. A reader that stays for long makes it longer than that; then it is cut again.
+    db.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = db.transaction()?;
         transaction.execute_batch(migration)?;
@@ -223,7 +176,7 @@ mod tests {
         let text = refused(|file| open(file).unwrap().pragma_update(None, "user_version", 99).unwrap());
         assert_eq!(
             text,
-            "FILE was written by a newer homeostat (schema 99, this one knows 2): \
+            "FILE was written by a newer homeostat (schema 99, this one knows 3): \
              install that version again, or move the file away"
         );
     }
@@ -254,6 +207,47 @@ mod tests {
         let db = open(&file).unwrap();
         let count = |view: &str| db.query_row(&format!("SELECT count(*) FROM {view}"), (), |row| row.get::<_, i64>(0));
         assert_eq!((count("history"), count("alarm_history")), (Ok(1), Ok(0)));
+    }
+
+    #[test]
+    fn a_file_of_the_second_schema_keeps_every_reading_with_its_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("homeostat.db");
+        let old = Connection::open(&file).unwrap();
+        MIGRATIONS[..2].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        old.execute_batch(
+            "INSERT INTO series VALUES (1, 'a.b', '%'), (2, 'c.d', 'V');
+             INSERT INTO readings VALUES (1, 100, 1, 0.5, 0, NULL), (2, 100, 2, NULL, 2, 'gone'), (1, 90, 3, 7, 1, 'odd'),
+                (2, 101, 4, NULL, 2, NULL), (1, 103, 5, 8, 1, NULL), (2, 99, 2005, NULL, 2, 'hung'), (1, 104, 2006, 9, 0, NULL);
+             INSERT INTO alarms VALUES (1, 5, 'sensors.a', 'unplugged', 0, 0);
+             INSERT INTO meta VALUES ('reserved', 77)",
+        )
+        .unwrap();
+        drop(old);
+        let db = open(&file).unwrap();
+        let lines = |question: &str| -> Vec<String> {
+            let mut select = db.prepare(question).unwrap();
+            select.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        assert_eq!(
+            lines("SELECT concat_ws(' ', seq, channel, value, unit, quality, reason) FROM history ORDER BY seq"),
+            [
+                "1 a.b 0.5 % good",
+                "2 c.d V bad gone",
+                "3 a.b 7.0 % uncertain odd",
+                "4 c.d V bad gone",
+                "5 a.b 8.0 % uncertain odd",
+                "2005 c.d V bad hung",
+                "2006 a.b 9.0 % good",
+            ]
+        );
+        let batches = "SELECT concat_ws(' ', first_seq, last_seq, from_time, to_time, count) FROM batches";
+        assert_eq!(lines(batches), ["1 5 90 103 5", "2005 2006 99 104 2"]);
+        assert_eq!(lines("SELECT name || text FROM alarm_history"), ["sensors.aunplugged"]);
+        assert_eq!(lines("SELECT key || value FROM meta"), ["reserved77"]);
+        assert_eq!(lines("PRAGMA integrity_check"), ["ok"]);
     }
 
     #[test]

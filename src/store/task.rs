@@ -8,7 +8,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{self, MissedTickBehavior};
 use tracing::error;
 
-use super::{Store, StoreError, health};
+use super::{Config, Store, StoreError, health};
 use crate::alarms::Alarms;
 use crate::bus::Tap;
 use crate::model::Monotonic;
@@ -19,55 +19,89 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A transaction that takes longer is an alarm; SD cards do pause for seconds.
 const HANGS: Duration = Duration::from_secs(30);
 
-/// Writes what comes through the tap every `flush`, or as soon as the tap has filled, until `stop`; then writes the rest.
+/// For so long the first event waits for others before all go to the fresh tier: sensors that tick together are one transaction.
+const GATHERED: Duration = Duration::from_millis(25);
+
+/// So much waits for the disk at most, if there is a disk; then it does not wait for the flush.
+const PLENTY: usize = 25_000;
+
+/// Writes what comes through the tap every `flush`, or as soon as the tap has filled, until `stop`; then writes the rest. If there
+/// is a fresh tier, the tap is to wake at the first event, which goes there with those that come along.
 ///
 /// A failing disk is not an error: there is an alarm, readings wait in the store, oldest dropped first, and are written when
-/// it is well. A disk that hangs does not stop the beat. An error means that the writing thread was lost; what waits is kept
+/// it is well. A disk that hangs does not stop the beat. An error means that a writing thread was lost; what waits is kept
 /// for the next run.
 pub async fn run(
     store: &Store,
     alarms: &Alarms,
     tap: &Tap,
-    flush: Duration,
+    config: &Config,
     stop: impl Future<Output = ()>,
     beat: impl Fn(),
 ) -> Result<(), StoreError> {
-    // The supervisor does this for alarms of a child's name; this one may stand at the broker from an earlier process.
-    alarms.forget(health::DAMAGED);
+    // The supervisor does this for alarms of a child's name; these may stand at the broker from an earlier process.
+    for alarm in [health::DAMAGED, health::FRESH, health::UNREAD] {
+        alarms.forget(alarm);
+    }
+    store.keeps(config);
     let mut stop = pin!(stop);
     let mut beats = time::interval(BEAT);
-    let mut flushes = time::interval(flush.max(Duration::from_millis(1)));
+    let mut flushes = time::interval(config.flush.max(Duration::from_millis(1)));
     flushes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut commit: Option<Commit> = None;
-    let mut due = false;
+    // The disk has one job at a time, and the fresh tier another, which does not wait for a disk that hangs.
+    let (mut disk, mut fresh): (Option<Job>, Option<Job>) = (None, None);
+    let mut gathered = pin!(time::sleep(Duration::ZERO));
+    let (mut gathers, mut ripe, mut due) = (false, false, false);
     loop {
         tokio::select! {
             () = &mut stop => break,
             _ = beats.tick() => {}
             _ = flushes.tick() => due = true,
-            () = tap.filled() => due = true,
-            done = finished(&mut commit) => {
-                commit = None;
+            () = tap.filled(), if !gathers => match store.has_fresh_tier() {
+                true => {
+                    gathered.as_mut().reset(store.after_now(GATHERED));
+                    gathers = true;
+                }
+                false => due = true,
+            },
+            () = &mut gathered, if gathers => (gathers, ripe) = (false, true),
+            done = finished(&mut disk) => {
+                disk = None;
+                done.map_err(|error| panicked(store, error))?;
+            }
+            done = finished(&mut fresh) => {
+                fresh = None;
                 done.map_err(|error| panicked(store, error))?;
             }
         }
         beat();
-        if due {
+        if due || ripe {
             store.collect(tap);
         }
-        if due && commit.is_none() {
-            due = false;
-            commit = store.is_due().then(|| Commit::begin(store));
+        if ripe && fresh.is_none() {
+            ripe = false;
+            fresh = Some(Job::begin(store, Store::journal));
         }
-        let under_way = commit.as_ref().map(|commit| store.now().since(commit.since));
+        due |= store.has_fresh_tier() && store.waiting() >= PLENTY;
+        if disk.is_none() {
+            if std::mem::take(&mut due) && store.is_due() {
+                disk = Some(Job::begin_on_disk(store, Store::commit));
+            } else if store.is_untidy() {
+                disk = Some(Job::begin_on_disk(store, Store::tidy));
+            }
+        }
+        let under_way = disk.as_ref().map(|job| store.now().since(job.since));
         store.tell(alarms, under_way.filter(|since| *since >= HANGS));
     }
-    if commit.is_some() {
-        finished(&mut commit).await.map_err(|error| panicked(store, error))?;
+    for mut job in [disk, fresh] {
+        if job.is_some() {
+            finished(&mut job).await.map_err(|error| panicked(store, error))?;
+        }
     }
     store.collect(tap);
     if store.waiting() > 0 {
-        finished(&mut Some(Commit::begin(store))).await.map_err(|error| panicked(store, error))?;
+        let last = Job::begin_on_disk(store, Store::commit);
+        finished(&mut Some(last)).await.map_err(|error| panicked(store, error))?;
     }
     match store.waiting() {
         0 => {}
@@ -76,27 +110,33 @@ pub async fn run(
     Ok(())
 }
 
-/// A transaction under way.
-struct Commit {
+/// Work on a thread that may block.
+struct Job {
     since: Monotonic,
     done: BoxFuture<'static, Result<(), JoinError>>,
 }
 
-impl Commit {
-    fn begin(store: &Store) -> Self {
+impl Job {
+    fn begin(store: &Store, work: fn(&Store)) -> Self {
+        let (since, store) = (store.now(), store.clone());
+        Self { since, done: Box::pin(spawn_blocking(move || work(&store))) }
+    }
+
+    /// Once the disk takes it.
+    fn begin_on_disk(store: &Store, work: fn(&Store)) -> Self {
         let (since, store) = (store.now(), store.clone());
         let done = async move {
             store.ready().await;
-            spawn_blocking(move || store.commit()).await
+            spawn_blocking(move || work(&store)).await
         };
         Self { since, done: Box::pin(done) }
     }
 }
 
-/// Waits for the commit under way, for ever if there is none.
-async fn finished(commit: &mut Option<Commit>) -> Result<(), JoinError> {
-    match commit {
-        Some(commit) => (&mut commit.done).await,
+/// Waits for the job under way, for ever if there is none.
+async fn finished(job: &mut Option<Job>) -> Result<(), JoinError> {
+    match job {
+        Some(job) => (&mut job.done).await,
         None => std::future::pending().await,
     }
 }
@@ -108,6 +148,7 @@ fn panicked(store: &Store, error: JoinError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::super::RealDisk;
@@ -118,18 +159,26 @@ mod tests {
 
     const FLUSH: Duration = Duration::from_secs(10);
 
+    fn config() -> Config {
+        Config { flush: FLUSH, ..Config::default() }
+    }
+
     /// Runs the task for as long as `play` lasts, and stops it then.
     async fn with_task(play: impl AsyncFnOnce(&Bus, &dyn Fn() -> u64, &Cell<u32>)) -> u64 {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::system();
-        let (store, last_seq) = Store::open(&directory.path().join("homeostat.db"), clock, Arc::new(RealDisk)).unwrap();
+        let (store, last_seq) = open(directory.path(), clock, None);
         let bus = Bus::new(clock, last_seq);
         let alarms = Alarms::new(clock, bus.clone());
         let tap = bus.tap(10_000, 100);
         let beats = Cell::new(0);
         let count = || store.count().unwrap();
-        run(&store, &alarms, &tap, FLUSH, play(&bus, &count, &beats), || beats.set(beats.get() + 1)).await.unwrap();
+        run(&store, &alarms, &tap, &config(), play(&bus, &count, &beats), || beats.set(beats.get() + 1)).await.unwrap();
         store.count().unwrap()
+    }
+
+    fn open(directory: &Path, clock: Clock, fresh: Option<&Path>) -> (Store, u64) {
+        Store::open(&directory.join("homeostat.db"), fresh, clock, Arc::new(RealDisk)).unwrap()
     }
 
     fn publish(bus: &Bus, readings: usize) {
@@ -170,6 +219,34 @@ mod tests {
             publish(bus, 99);
         });
         assert_eq!(count.await, 99);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_death_between_two_flushes_only_what_came_in_the_last_moment_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let fresh = directory.path().join("fresh.db");
+        let clock = Clock::system();
+        let (store, last_seq) = open(directory.path(), clock, Some(&fresh));
+        let bus = Bus::new(clock, last_seq);
+        let (alarms, tap) = (Alarms::new(clock, bus.clone()), bus.tap(10_000, 1));
+        let dies = async {
+            time::sleep(FLUSH / 2).await;
+            for _ in 0..5 {
+                publish(&bus, 10);
+                time::sleep(FLUSH / 20).await;
+            }
+            assert_eq!(store.count().unwrap(), 0);
+            publish(&bus, 10);
+            time::sleep(GATHERED / 2).await;
+        };
+        let config = config();
+        let runs = run(&store, &alarms, &tap, &config, std::future::pending(), || {});
+        tokio::select! {
+            () = dies => {}
+            ended = runs => panic!("{ended:?}"),
+        }
+        drop(store);
+        assert_eq!(open(directory.path(), clock, Some(&fresh)).0.count().unwrap(), 50);
     }
 
     #[tokio::test(start_paused = true)]

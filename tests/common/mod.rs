@@ -64,6 +64,7 @@ impl Setting {
             control: Arbiter::current(),
             services: Arbiter::current(),
             state: self.state.path().to_owned(),
+            runtime: Some(self.state.path().to_owned()),
             disk: self.disk.clone(),
             link: link.unwrap_or_else(|| Arc::new(Network)),
             seed: 1,

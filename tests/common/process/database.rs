@@ -33,6 +33,11 @@ impl Database {
         self.ask("SELECT count(*) FROM readings")
     }
 
+    /// When the newest reading was taken that was not taken after `at`.
+    pub fn newest_before(&self, at: i64) -> i64 {
+        self.ask(&format!("SELECT max(time) FROM readings WHERE time <= {at}"))
+    }
+
     pub fn last_seq(&self) -> i64 {
         self.ask("SELECT max(seq) FROM readings")
     }
