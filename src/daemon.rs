@@ -1,5 +1,6 @@
 //! The daemon put together: from a checked configuration and a machine to one root actor with everything under it.
 
+mod history;
 mod plan;
 mod reload;
 mod site;
@@ -133,6 +134,7 @@ impl Daemon {
         let recalled = alarms::recall(&file);
         let site = Site::new(host, lanes, bus, alarms, bank, store);
 
+        site.store.keeps_for_history(config.mqtt.is_some());
         let mut children = vec![site.store(&config.store), site.alarms(file)];
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
         children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &recalled));

@@ -190,6 +190,7 @@ impl Daemon {
         if begins("store", "") {
             children.push(site.store(&config.store));
         }
+        site.store.keeps_for_history(config.mqtt.is_some());
         if let Some(mqtt) = config.mqtt.filter(|_| begins("mqtt", "")) {
             children.push(site.mqtt(mqtt, &config.node.name));
         }

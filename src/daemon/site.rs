@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Host;
+use super::{Host, history};
 use crate::alarms::{self, Alarms, Recalled, Teller};
 use crate::bus::{Bus, Tap};
 use crate::controllers::actor::Controller;
@@ -89,7 +89,9 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, Behind::default()), self.bus.tap_all(MQTT_QUEUE, 1));
+        let readings = history::Stored { store: self.store.clone(), node: node.to_owned() };
+        let behind = Behind { readings: Some(Arc::new(readings)) };
+        let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);
         let tap = Arc::new(tap);
         let body = task(move |lifeline, mut orders| {

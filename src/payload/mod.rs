@@ -4,6 +4,7 @@
 //! in UTC.
 
 mod answer;
+mod history;
 mod rfc_3339;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{Acknowledged, Counts, Failure, Reloaded, RestsOn, Sensor, Status, Store, Why};
+pub use history::{History, Recorded};
 
 use crate::message::{self, ControllerState, Mode, OutputState};
 use crate::model::{self, Timestamp};

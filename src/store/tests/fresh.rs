@@ -81,6 +81,7 @@ fn change(number: i32, since: Timestamp) -> Event {
         on: false,
         by: None,
         why: format!("number {number}").into(),
+        limit: None,
         because: None,
         confirmed: true,
         since,

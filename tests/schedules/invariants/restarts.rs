@@ -13,7 +13,9 @@ const GRACE: Duration = Duration::from_secs(2);
 
 pub fn pins_stay(trace: &Trace<'_>) -> Result<(), Violation> {
     for output in &HOUSE.outputs {
-        let broken = trace.pin_broken(output).longer(SLACK);
+        // A pin of which nothing is known stands in the way of its rivals.
+        let pins = rivals(output).map(|rival| trace.pin_broken(rival)).chain([trace.pin_broken(output)]);
+        let broken = pins.fold(Spans::default(), |all, one| all.union(&one)).longer(SLACK);
         let ends: Spans = trace.lives.iter().map(|life| (life.asked, life.ended.max(life.safe) + TICK)).collect();
         let name = format!("outputs.{}", output.name);
         let there: Vec<Moment> = trace.told_of(&name).map(|(at, ..)| *at).collect();
@@ -88,7 +90,13 @@ fn explained(trace: &Trace<'_>, output: &Output, gone: Moment, back: Moment) -> 
     let words = moved_by.flat_map(|controller| trace.told_of(&format!("controllers.{}", controller.name)));
     let words = words.map(|(at, ..)| *at).collect::<Vec<_>>().into_iter().any(meanwhile);
     // One that stood in its way may have gone off.
-    let rivals = HOUSE.outputs.iter().any(|one| one.never_with.contains(&output.name)) || !output.never_with.is_empty();
+    let rivals = rivals(output).next().is_some();
     let others = !output.limits.budgets.is_empty() || output.limits.starts.is_some() || rivals;
     demands || readings || words || limits || others || output.limits.cycle.is_some()
+}
+
+/// Those with which it is never on.
+fn rivals(output: &Output) -> impl Iterator<Item = &'static Output> {
+    let named = |one: &&Output, other: &Output| one.never_with.contains(&other.name);
+    HOUSE.outputs.iter().filter(move |one| named(one, output) || named(&output, one))
 }
