@@ -17,6 +17,10 @@ install_tools() {
     # Tests send signals by it.
     [[ -x /bin/kill ]] || missing+=(procps)
     has unshare && has nsenter || missing+=(util-linux)
+    # A disk that loses what was not synced.
+    has mkfs.ext4 || missing+=(e2fsprogs)
+    has losetup || missing+=(mount)
+    has perl || missing+=(perl-base)
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
 }
 
@@ -47,7 +51,7 @@ ignored_tests() {
 
 # More than `cargo test` plays.
 many_schedules() {
-    HOMEOSTAT_SCHEDULES=300 cargo test --locked --test schedules
+    HOMEOSTAT_SCHEDULES=2000 cargo test --locked --test schedules
 }
 
 # Each is built and played in a copy of the tree.

@@ -81,7 +81,7 @@ fn change(number: i32, since: Timestamp) -> Event {
         on: false,
         by: None,
         why: format!("number {number}").into(),
-        limit: None,
+        limit: Some(format!("number {number}").into()),
         because: None,
         confirmed: true,
         since,

@@ -177,7 +177,7 @@ async fn changes_of_outputs_are_stored_and_pulses_are_not() {
             on,
             by: by.map(Owner::new),
             why: why.into(),
-            limit: None,
+            limit: why.starts_with("min_off").then(|| why.into()),
             because: None,
             confirmed: true,
             since: rig.clock.wall(),

@@ -14,9 +14,12 @@ pub fn min_on(trace: &Trace<'_>) -> Result<(), Violation> {
     for output in HOUSE.outputs.iter().filter(|output| !output.limits.min_on.is_zero()) {
         let (on, excused) = (trace.level_is(&output.name, |level| level.is_on()), excused(trace, output));
         let leases = super::leases::sure(trace, output);
-        let safety = wishes_for_safety(trace, output);
+        let (safety, broken) = (wishes_for_safety(trace, output), trace.pin_broken(output));
         for (from, to) in on.iter().filter(|(from, to)| *to - *from + TICK < output.limits.min_on) {
             let ordinary = leases.contains(to) && leases.contains(to + TICK) && !safety.touches(from, to + TICK);
+            // A pin that did not obey may have been on, so max_on counts that time too, and comes before min_on.
+            let counts_from = output.limits.max_on.map_or(from, |most| to.saturating_sub(most));
+            let ordinary = ordinary && !broken.touches(counts_from, from.max(counts_from));
             if ordinary && !excused.touches(from, to + TICK) && to < trace.schedule.length {
                 return violated(to, format!("{} was on for {:?} only, by an ordinary demand", output.name, to - from));
             }
