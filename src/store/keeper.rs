@@ -15,9 +15,9 @@ use crate::panics::locked;
 /// How often a round begins.
 const EVERY: Duration = Duration::from_secs(600);
 
-/// Nothing goes by its age before the clock has gone steadily for so long: one that is a year ahead until the network has put it
-/// right would make everything old.
-const STEADY: Duration = Duration::from_secs(3600);
+/// Nothing goes by its age before the clock has gone steadily for so long: one that is a year ahead until the network or a person has
+/// put it right would make everything old. Short enough for a machine that is started anew every night.
+const STEADY: Duration = Duration::from_secs(6 * 3600);
 
 /// A clock that was slewed is not one that was set: milliseconds from one round to the next.
 const SLEWED: i64 = 60_000;
@@ -198,5 +198,23 @@ impl Store {
             drop(keeper);
             self.health().unread(unread);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_counts_for_nothing_until_it_has_gone_for_hours() {
+        let mut keeper = Keeper::default();
+        let mut is_steady = |hour: u64, ahead: i64| {
+            let now = Monotonic::new(Duration::from_secs(hour * 3600));
+            keeper.is_steady(Timestamp::from_millis(hour as i64 * 3_600_000 + ahead), now)
+        };
+        let year = 31_536_000_000;
+        let found = [(0, 0), (5, 0), (6, 50), (7, year), (12, year), (13, year), (14, 0)];
+        let found = found.map(|(hour, ahead)| is_steady(hour, ahead));
+        assert_eq!(found, [false, false, true, false, false, true, false]);
     }
 }
