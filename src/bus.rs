@@ -186,6 +186,16 @@ impl Bus {
         self.table().controllers.insert(controller.clone(), recipient);
     }
 
+    /// Whether there is an output of this id.
+    pub fn serves_output(&self, output: &OutputId) -> bool {
+        self.table().outputs.contains_key(output)
+    }
+
+    /// Whether there is a controller of this id.
+    pub fn serves_controller(&self, controller: &ControllerId) -> bool {
+        self.table().controllers.contains_key(controller)
+    }
+
     /// Asks for a level on an output.
     pub fn demand(&self, output: &OutputId, demand: Demand) -> Result<(), Undeliverable> {
         let desk = self.table().outputs.get(output).cloned();

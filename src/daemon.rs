@@ -1,6 +1,7 @@
 //! The daemon put together: from a checked configuration and a machine to one root actor with everything under it.
 
 mod history;
+mod orders;
 mod plan;
 mod reload;
 mod site;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -62,9 +64,14 @@ pub struct Host {
     pub disk: Arc<dyn Disk>,
     /// What leads to a broker.
     pub link: Arc<dyn Link>,
+    /// Reads the configuration again, for whoever asks over MQTT; without it that is refused.
+    pub reload: Option<Reload>,
     /// For what must be random but repeatable.
     pub seed: u64,
 }
+
+/// Asks for a reload, and gives what came of it.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// A daemon that runs. Dropping this does not stop it.
 pub struct Daemon {
@@ -135,6 +142,7 @@ impl Daemon {
         let site = Site::new(host, lanes, bus, alarms, bank, store);
 
         site.store.keeps_for_history(config.mqtt.is_some());
+        site.close(outputs.iter().map(|(_, output)| output));
         let mut children = vec![site.store(&config.store), site.alarms(file)];
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
         children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &recalled));

@@ -17,7 +17,7 @@ use super::{Exit, banner};
 use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
-use crate::daemon::{Daemon, Host};
+use crate::daemon::{Daemon, Host, Reload};
 use crate::hardware::lane::Execution;
 use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
@@ -33,6 +33,8 @@ const LONGEST_STOP: Duration = Duration::from_secs(3);
 pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signals: Signals) -> anyhow::Result<Exit> {
     let clock = Clock::system();
     let (hardware, world) = board(&config, clock, &state)?;
+    let (asks, mut asked) = mpsc::channel(1);
+    let asks = Arc::new(Asks(asks));
     let host = Host {
         clock,
         boot: Boot::of_this_machine(clock.now().since_start()),
@@ -45,6 +47,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         runtime: first_directory("RUNTIME_DIRECTORY"),
         disk: Arc::new(RealDisk),
         link: Arc::new(Network),
+        reload: Some(over_mqtt(asks.clone())),
         seed: fastrand::u64(..),
     };
     let banner = banner::banner(&config, &host.state);
@@ -69,7 +72,6 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         Some(text) => daemon.alarms().raise(COPIES, text),
         None => daemon.alarms().forget(COPIES),
     }
-    let (asks, mut asked) = mpsc::channel(1);
     let state = web::State {
         node: node.into(),
         hardware: match kind {
@@ -82,7 +84,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         alarms: daemon.alarms().clone(),
         store: daemon.store().clone(),
         stage: daemon.stage(),
-        commands: Arc::new(Asks(asks)),
+        commands: asks,
     };
     let served = listen(&socket, state, &services).await;
 
@@ -196,6 +198,11 @@ impl Commands for Asks {
         }
         .boxed()
     }
+}
+
+/// The same way for a command over MQTT.
+fn over_mqtt(asks: Arc<Asks>) -> Reload {
+    Arc::new(move || asks.reload().map(|done| done.map_err(|refused| refused.text)).boxed())
 }
 
 /// The socket for people. The daemon does without one rather than not run.

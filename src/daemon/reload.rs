@@ -166,6 +166,7 @@ impl Daemon {
         if let (Some(world), Some(_)) = (&site.host.world, change("simulation", "")) {
             world.rebuild(config.simulation.unwrap_or_default());
         }
+        site.close(&config.outputs);
         let mut children: Vec<Child> = Vec::new();
         let mut slots = Vec::new();
         for output in config.outputs {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::orders::Orders;
 use super::{Host, history};
 use crate::alarms::{self, Alarms, Recalled, Teller};
 use crate::bus::{Bus, Tap};
@@ -13,6 +14,7 @@ use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
 use crate::model::ControllerId;
+use crate::mqtt::commands::{Closed, Commands};
 use crate::mqtt::{Behind, Mqtt};
 use crate::outputs::actor::Output;
 use crate::outputs::ledger::Ledger;
@@ -47,6 +49,8 @@ pub(super) struct Site {
     pub store_tap: Arc<Tap>,
     /// What the outputs' limits remember.
     pub ledger: Ledger,
+    /// Outputs that commands from outside do not move.
+    pub closed: Closed,
     /// Where the controllers were.
     pub memories: Mutex<BTreeMap<ControllerId, Arc<Mutex<controllers::actor::Memory>>>>,
 }
@@ -57,7 +61,24 @@ impl Site {
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
         let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("ledger"));
-        Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, memories: Mutex::default() }
+        Self {
+            host,
+            lanes,
+            bus,
+            alarms,
+            bank,
+            store,
+            store_tap,
+            ledger,
+            closed: Closed::default(),
+            memories: Mutex::default(),
+        }
+    }
+
+    /// From now on commands move these outputs but for those with `remote = false`.
+    pub fn close<'o>(&self, outputs: impl IntoIterator<Item = &'o outputs::Config>) {
+        let closed = outputs.into_iter().filter(|output| !output.remote).map(|output| output.id.clone());
+        *locked(&self.closed) = closed.collect();
     }
 
     /// The root actor over these children.
@@ -90,7 +111,12 @@ impl Site {
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
         let readings = history::Stored { store: self.store.clone(), node: node.to_owned() };
-        let behind = Behind { readings: Some(Arc::new(readings)) };
+        let orders = || {
+            let node = Orders::shared(&self.alarms, self.host.reload.as_ref());
+            Arc::new(Commands::new(self.bus.clone(), self.host.clock, node, self.closed.clone()))
+        };
+        let commands = config.commands.then(orders);
+        let behind = Behind { readings: Some(Arc::new(readings)), commands };
         let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);
         let tap = Arc::new(tap);

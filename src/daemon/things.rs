@@ -53,7 +53,7 @@ fn output(output: &outputs::Config) -> Output {
         Resolution::Switch if !pulses => Takes::OnOff,
         Resolution::Switch | Resolution::Continuous => Takes::Levels,
     };
-    Output { id: output.id.clone(), takes, remote: true, shown: None }
+    Output { id: output.id.clone(), takes, remote: output.remote, shown: None }
 }
 
 fn controller(controller: &controllers::Config, quantity: Quantity) -> Controller {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time;
 use tracing::{error, info, warn};
 
+use super::commands::{Commands, Outcome};
 use super::connection::{self, End};
 use super::history::Readings;
 use super::link::{Introduction, Link};
@@ -45,6 +46,8 @@ struct Shared {
 pub struct Behind {
     /// For the topic `history`.
     pub readings: Option<Arc<dyn Readings>>,
+    /// Who takes commands.
+    pub commands: Option<Arc<Commands>>,
 }
 
 impl Mqtt {
@@ -97,6 +100,18 @@ impl Mqtt {
         self.shared.behind.readings.as_deref()
     }
 
+    pub(super) fn commands(&self) -> Option<&Commands> {
+        self.shared.behind.commands.as_deref()
+    }
+
+    /// Tells those who asked what became of it.
+    pub(super) fn answer(&self, answers: Vec<(String, Outcome)>) {
+        let mut outbox = self.outbox();
+        for (id, outcome) in answers {
+            outbox.post(self.shared.topics.result(&id), payload::result(&outcome));
+        }
+    }
+
     pub(super) fn status_topic(&self) -> &str {
         self.shared.topics.status()
     }
@@ -117,6 +132,14 @@ impl Mqtt {
                 outbox.empty_below(&topic);
             }
             outbox.set(&topic, payload::of(event));
+        }
+        drop(outbox);
+        if let Some(commands) = self.commands() {
+            let outputs = events.iter().filter_map(|event| match event {
+                Event::Output(state) => Some(commands.heard(state)),
+                _ => None,
+            });
+            self.answer(outputs.flatten().collect());
         }
     }
 
@@ -165,6 +188,8 @@ pub(super) struct Told {
     trouble: Option<Discriminant<MqttError>>,
     /// Whether the history could not be read.
     lost_history: bool,
+    /// Whether the broker keeps commands from us.
+    deaf: bool,
     mqtt: Mqtt,
     superseded: u64,
 }
@@ -172,7 +197,14 @@ pub(super) struct Told {
 impl Told {
     fn new(mqtt: &Mqtt) -> Self {
         let broker = mqtt.config().broker.to_string();
-        Self { broker, trouble: None, lost_history: false, mqtt: mqtt.clone(), superseded: mqtt.superseded() }
+        Self {
+            broker,
+            trouble: None,
+            lost_history: false,
+            deaf: false,
+            mqtt: mqtt.clone(),
+            superseded: mqtt.superseded(),
+        }
     }
 
     pub(super) fn connected(&mut self) {
@@ -183,6 +215,16 @@ impl Told {
                 info!("connected to the broker at {}; {older} values had become old before they were sent", self.broker)
             }
             _ => info!("connected to the broker at {}", self.broker),
+        }
+    }
+
+    /// The broker does not let us hear commands.
+    pub(super) fn deaf(&mut self) {
+        if !std::mem::replace(&mut self.deaf, true) {
+            warn!(
+                "the broker at {} does not let us subscribe, so commands do not arrive: check its access rules",
+                self.broker
+            );
         }
     }
 

@@ -1,14 +1,17 @@
 //! One connection, from the first word to the last, whatever line it is on.
 
+use std::future::pending;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time;
 
 use super::client::{BEAT, Mqtt, Told};
+use super::commands::{Commands, Outcome, Taken};
 use super::history::{Page, Pages};
-use super::link::{Heard, Line, Speaker};
+use super::link::{Heard, Line, Message, Speaker};
 use super::{MqttError, payload};
 use crate::bus::Tap;
 
@@ -51,7 +54,7 @@ pub(super) async fn hold(
         Err(error) => return End::Failed { error, proved: false },
     };
     let last_words = LastWords::NotYet;
-    let mut connection = Connection { mqtt, speaker, is_up: false, beats: 0, silent_beats: 0, last_words };
+    let mut connection = Connection { mqtt, speaker, is_up: false, beats: 0, silent_beats: 0, last_words, later: None };
     let mut beats = time::interval(BEAT);
     let mut settle = pin!(time::sleep(SETTLE));
     let mut settling = false;
@@ -74,6 +77,11 @@ pub(super) async fn hold(
                         let _ = tap.filled().now_or_never();
                         mqtt.collect(tap);
                     }
+                    (id, done) = later(&mut connection.later) => {
+                        connection.later = None;
+                        mqtt.answer(id.map(|id| (id, done.map_or_else(Outcome::Rejected, |_| Outcome::Done))).into_iter().collect());
+                    }
+                    () = expiry(mqtt) => mqtt.answer(mqtt.commands().map(Commands::expired).unwrap_or_default()),
                     page = pages.next(mqtt.readings()), if connection.has_room_for_a_page() => connection.turn(page, told),
                     () = &mut stop, if connection.last_words == LastWords::NotYet => {
                         if !connection.is_up {
@@ -131,6 +139,29 @@ struct Connection<'a> {
     /// How many of them since the broker last said anything.
     silent_beats: u64,
     last_words: LastWords,
+    /// A command that takes a while.
+    later: Option<Later>,
+}
+
+type Later = (Option<String>, BoxFuture<'static, Result<String, String>>);
+
+/// Waits for the command that takes a while, for ever if there is none.
+async fn later(later: &mut Option<Later>) -> (Option<String>, Result<String, String>) {
+    match later {
+        Some((id, done)) => {
+            let done = done.await;
+            (id.take(), done)
+        }
+        None => pending().await,
+    }
+}
+
+/// Until the time of a command is over.
+async fn expiry(mqtt: &Mqtt) {
+    match mqtt.commands().and_then(Commands::next_end) {
+        Some(left) => time::sleep(left).await,
+        None => pending().await,
+    }
 }
 
 impl Connection<'_> {
@@ -147,7 +178,13 @@ impl Connection<'_> {
                 outbox.connected(self.mqtt.status_topic());
                 drop(outbox);
                 told.connected();
+                // There is room: nothing was handed over before.
+                if self.mqtt.commands().is_some() {
+                    let _ = self.speaker.subscribe(&self.mqtt.topics().commands());
+                }
             }
+            Heard::Message(message) => self.take(&message),
+            Heard::Deaf => told.deaf(),
             Heard::Sent(packet) => self.mqtt.outbox().sent(packet),
             Heard::Acknowledged(packet) => {
                 let page = self.mqtt.outbox().acknowledged(packet);
@@ -155,7 +192,28 @@ impl Connection<'_> {
                     readings.acknowledged(last);
                 }
             }
-            Heard::Message(_) | Heard::Deaf | Heard::Alive | Heard::Left | Heard::Other => {}
+            Heard::Alive | Heard::Left | Heard::Other => {}
+        }
+    }
+
+    fn take(&mut self, message: &Message) {
+        let (Some(commands), Some(path)) = (self.mqtt.commands(), self.mqtt.topics().path(&message.topic)) else {
+            return;
+        };
+        match commands.take(path, message) {
+            Taken::Answers(answers) => self.mqtt.answer(answers),
+            Taken::Later(id, done) if self.later.is_none() => {
+                self.mqtt.answer(id.iter().map(|id| (id.clone(), Outcome::Accepted)).collect());
+                self.later = Some((id, done));
+            }
+            Taken::Later(id, _) => {
+                let busy = Outcome::Rejected("another one is under way".to_owned());
+                self.mqtt.answer(id.map(|id| (id, busy)).into_iter().collect());
+            }
+            Taken::PublishAll(id) => {
+                self.mqtt.outbox().say_again();
+                self.mqtt.answer(id.map(|id| (id, Outcome::Done)).into_iter().collect());
+            }
         }
     }
 

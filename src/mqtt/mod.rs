@@ -14,6 +14,7 @@ mod address;
 mod backoff;
 pub mod broker;
 mod client;
+pub mod commands;
 mod connection;
 pub mod discovery;
 mod error;
@@ -49,6 +50,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// Whom to trust, and who we are, within TLS.
     pub tls: tls::Files,
+    /// Whether it takes commands.
+    pub commands: bool,
     /// How Home Assistant is told what there is; `None`: not at all.
     pub home_assistant: Option<discovery::Settings>,
 }
@@ -89,7 +92,7 @@ impl Config {
     /// To this broker, and nothing else asked for.
     pub fn to(broker: Broker) -> Self {
         let (protocol, tls) = (Protocol::default(), tls::Files::default());
-        Self { broker, login: None, protocol, tls, home_assistant: None }
+        Self { broker, login: None, protocol, tls, commands: true, home_assistant: None }
     }
 
     /// Reads `[mqtt]`. What is wrong is reported to the section.
@@ -106,8 +109,9 @@ impl Config {
             section.wrong("home_assistant", "Home Assistant cannot be told yet", "take `home_assistant` out");
         }
         let tls = tls::Files::read(&section, broker.as_ref());
+        let commands = section.or("commands", true);
         section.finish();
-        broker.map(|broker| Self { broker, login, protocol, tls, home_assistant })
+        broker.map(|broker| Self { broker, login, protocol, tls, commands, home_assistant })
     }
 }
 

@@ -185,6 +185,15 @@ impl Outbox {
         }
     }
 
+    /// Everything is to be said again, on the same connection.
+    pub fn say_again(&mut self) {
+        for (at, topic) in self.topics.iter_mut().enumerate().filter(|(_, topic)| !topic.is_due) {
+            topic.newest += 1;
+            topic.is_due = true;
+            self.due.push_back(at);
+        }
+    }
+
     /// Whether the broker has acknowledged the newest payload of every topic, and every letter.
     pub fn is_settled(&self) -> bool {
         let known = self.topics.iter().all(|topic| topic.acknowledged == topic.newest);

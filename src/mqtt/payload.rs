@@ -1,7 +1,8 @@
 //! What is published: small JSON objects, `online` and `offline`, and nothing at all for an alarm that has gone.
 
+use super::commands::Outcome;
 use crate::message::Event;
-use crate::payload::{Alarm, Controller, Output, Reading, json};
+use crate::payload::{Alarm, CommandResult, Controller, Output, Reading, json};
 
 /// The payload of the will, and of a sensor that is not there.
 pub(super) const OFFLINE: &[u8] = b"offline";
@@ -19,6 +20,17 @@ pub(super) fn of(event: &Event) -> Vec<u8> {
         Event::Alarm(alarm) => Alarm::standing(alarm).map_or_else(Vec::new, |alarm| json(&alarm)),
         Event::Gone(_) => Vec::new(),
     }
+}
+
+/// What became of a command.
+pub(super) fn result(outcome: &Outcome) -> Vec<u8> {
+    let (result, why) = match outcome {
+        Outcome::Accepted => ("accepted", None),
+        Outcome::Done => ("done", None),
+        Outcome::Rejected(why) => ("rejected", Some(why.as_str())),
+        Outcome::Expired(why) => ("expired", Some(why.as_str())),
+    };
+    json(&CommandResult { result: result.into(), why: why.map(Into::into) })
 }
 
 #[cfg(test)]

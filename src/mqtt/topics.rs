@@ -30,6 +30,21 @@ impl Topics {
         &self.status
     }
 
+    /// `homeostat/<node>/result/<id>`
+    pub(super) fn result(&self, id: &str) -> String {
+        format!("{}result/{id}", self.base)
+    }
+
+    /// Where commands are published: `homeostat/<node>/+/set` and `homeostat/<node>/command/+`.
+    pub(super) fn commands(&self) -> Vec<String> {
+        ["+/set", "command/+"].map(|path| format!("{}{path}", self.base)).into()
+    }
+
+    /// What of a topic stands below the node's: `heater/set`.
+    pub(super) fn path<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        topic.strip_prefix(&self.base)
+    }
+
     /// Puts the event's topic in place of what `topic` held; one buffer serves for all of them.
     pub(super) fn of(&self, event: &Event, topic: &mut String) {
         topic.clear();

@@ -39,11 +39,12 @@ impl Config {
         let max_on = limits.as_ref().and_then(|limits| limits.max_on);
         devices.add_output(name, Output { only_switches, powers, pulses, max_on, safe_on, only_while, never_with });
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
+        let remote = section.or("remote", true);
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {
             section.finish_for(driver.name);
         }
-        Some(Self { id: id?, driver: driver?.name, limits: limits?, interlocks, device: device? })
+        Some(Self { id: id?, driver: driver?.name, limits: limits?, interlocks, remote, device: device? })
     }
 }
 

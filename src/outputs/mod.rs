@@ -45,6 +45,8 @@ pub struct Config {
     pub limits: Limits,
     /// What other outputs have to do with it.
     pub interlocks: Interlocks,
+    /// Whether commands from outside may move it.
+    pub remote: bool,
     /// The driver's own part.
     pub device: Arc<dyn OutputConfig>,
 }

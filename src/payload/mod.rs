@@ -149,6 +149,16 @@ impl<'a> Alarm<'a> {
     }
 }
 
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResult<'a> {
+    /// `accepted`, `done`, `rejected` or `expired`
+    pub result: Cow<'a, str>,
+    /// Why it is not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Cow<'a, str>>,
+}
+
 /// The JSON of a payload.
 pub fn json(payload: &impl Serialize) -> Vec<u8> {
     // These structs have text keys and finite or null numbers, so they always can be written.

@@ -70,6 +70,11 @@ impl FakeBroker {
         self.change(|state| state.life += 1);
     }
 
+    /// Loses what is retained, and nobody notices.
+    pub fn lose_retained(&self) {
+        self.retained.lock().unwrap().clear();
+    }
+
     /// What a new subscriber would get on that topic.
     pub fn retained(&self, topic: &str) -> Option<String> {
         let retained = self.retained.lock().unwrap();

@@ -67,6 +67,7 @@ impl Setting {
             runtime: Some(self.state.path().to_owned()),
             disk: self.disk.clone(),
             link: link.unwrap_or_else(|| Arc::new(Network)),
+            reload: None,
             seed: 1,
         }
     }

@@ -1,0 +1,200 @@
+//! What a person or a program may say to an output, a controller or the node: from the bytes of a payload to something that can
+//! be done, or why not. Pure.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use toml::de::DeValue;
+
+use crate::config::Value as _;
+use crate::message::Adjust;
+use crate::model::{Level, Wish};
+
+/// Nobody says so much.
+const LONGEST: usize = 4096;
+
+/// For how long a demand holds that does not say so.
+const USUAL_LEASE: Duration = Duration::from_secs(60 * 60);
+
+/// For how long one may hold: a lease that outlives its reason by weeks is none.
+const LONGEST_LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What an output is asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asked {
+    /// Its level; [`Wish::Nothing`] gives it back to whoever else wants something of it.
+    pub wish: Wish,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// The command, and the name under which its sender wants to hear of it.
+pub type Named<T> = (Result<T, String>, Option<String>);
+
+/// `on`, `off`, `auto`, a percentage, or `{"level": 0.4, "for": "10m", "id": "…"}`.
+pub fn output(payload: &[u8]) -> Named<Asked> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Long {
+        level: Option<Json>,
+        on: Option<bool>,
+        #[serde(rename = "for")]
+        lease: Option<String>,
+        id: Option<String>,
+    }
+    read(
+        payload,
+        |text| Ok(Asked { wish: short_wish(text)?, lease: USUAL_LEASE }),
+        |long: Long| {
+            let asked = || {
+                let wish = match (&long.level, long.on) {
+                    (Some(level), None) => long_wish(level)?,
+                    (None, Some(on)) => Wish::Level(on.into()),
+                    _ => return Err("say either `level` or `on`".to_owned()),
+                };
+                Ok(Asked { wish, lease: long.lease.as_deref().map_or(Ok(USUAL_LEASE), lease)? })
+            };
+            (asked(), long.id.clone())
+        },
+    )
+}
+
+/// A number for its setpoint, `automatic`, `off`, or `{"setpoint": 25}`, `{"mode": "manual", "output": 0.4}`.
+pub fn controller(payload: &[u8]) -> Named<Vec<Adjust>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Long {
+        setpoint: Option<f64>,
+        mode: Option<String>,
+        output: Option<f64>,
+        id: Option<String>,
+    }
+    read(payload, short_adjust, |long: Long| {
+        let Long { setpoint, mode, output, id } = long;
+        let adjust = || {
+            let mode = match (mode.as_deref(), output) {
+                (Some("manual") | None, Some(output)) if (-1.0..=1.0).contains(&output) => Some(Adjust::Manual(output)),
+                (_, Some(_)) => return Err("`output` is -1 to 1, with `mode` \"manual\"".to_owned()),
+                (Some("manual"), None) => return Err("say which `output` it is to hold, -1 to 1".to_owned()),
+                (Some(mode), None) => Some(named_mode(mode)?),
+                (None, None) => None,
+            };
+            let adjusts: Vec<Adjust> = setpoint.map(Adjust::Setpoint).into_iter().chain(mode).collect();
+            if adjusts.is_empty() { Err("say a `setpoint` or a `mode`".to_owned()) } else { Ok(adjusts) }
+        };
+        (adjust(), id)
+    })
+}
+
+/// A name as such, or `{"name": "…", "id": "…"}`; for the acknowledgement of an alarm.
+pub fn name(payload: &[u8]) -> Named<String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Long {
+        name: String,
+        id: Option<String>,
+    }
+    read(payload, |text| Ok(text.to_owned()), |long: Long| (Ok(long.name), long.id))
+}
+
+/// Nothing, or `{"id": "…"}`; for commands that need no more.
+pub fn nothing(payload: &[u8]) -> Named<()> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Long {
+        id: Option<String>,
+    }
+    if payload.is_empty() {
+        return (Ok(()), None);
+    }
+    read(payload, |_| Ok(()), |long: Long| (Ok(()), long.id))
+}
+
+/// Reads either form. An id that cannot be a level of a topic is no id.
+fn read<L: DeserializeOwned, T>(
+    payload: &[u8],
+    short: impl FnOnce(&str) -> Result<T, String>,
+    long: impl FnOnce(L) -> Named<T>,
+) -> Named<T> {
+    if payload.len() > LONGEST {
+        return (Err(format!("it is longer than {LONGEST} bytes")), None);
+    }
+    let text = match std::str::from_utf8(payload) {
+        Ok(text) => text.trim(),
+        Err(_) => return (Err("it is no text".to_owned()), None),
+    };
+    if text.is_empty() {
+        return (Err("it is empty".to_owned()), None);
+    }
+    if !text.starts_with('{') {
+        return (short(text), None);
+    }
+    match serde_json::from_str::<L>(text) {
+        Ok(words) => {
+            let (command, id) = long(words);
+            (command, id.filter(|id| is_id(id)))
+        }
+        // Whoever waits for an answer is to get one.
+        Err(error) => (Err(error.to_string()), id_of(text)),
+    }
+}
+
+fn id_of(text: &str) -> Option<String> {
+    let whole: Json = serde_json::from_str(text).ok()?;
+    whole.get("id")?.as_str().map(str::to_owned).filter(|id| is_id(id))
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+fn short_wish(text: &str) -> Result<Wish, String> {
+    const HINT: &str = "write on, off, auto, a percentage from 0 to 100, or {\"level\": 0.4, \"for\": \"10m\"}";
+    let lower = text.trim_matches('"').to_ascii_lowercase();
+    match lower.as_str() {
+        "on" | "true" => Ok(Wish::Level(Level::ON)),
+        "off" | "false" => Ok(Wish::Level(Level::OFF)),
+        "auto" => Ok(Wish::Nothing),
+        number => {
+            let percent: f64 = number.trim_end_matches('%').trim_end().parse().map_err(|_| HINT)?;
+            Level::new(percent / 100.0).map(Wish::Level).ok_or_else(|| HINT.to_owned())
+        }
+    }
+}
+
+fn long_wish(level: &Json) -> Result<Wish, String> {
+    const HINT: &str = "`level` is 0 to 1, \"on\", \"off\", \"40%\" or \"auto\"";
+    let level = match level {
+        Json::String(text) if text == "auto" => return Ok(Wish::Nothing),
+        Json::String(text) => text.parse().ok(),
+        Json::Number(number) => number.as_f64().and_then(Level::new),
+        _ => None,
+    };
+    level.map(Wish::Level).ok_or_else(|| HINT.to_owned())
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = Duration::read(&DeValue::String(text.into())).map_err(|hint| format!("`for`: {hint}"))?;
+    let fits = !lease.is_zero() && lease <= LONGEST_LEASE;
+    fits.then_some(lease).ok_or_else(|| "`for` is more than nothing and at most seven days".to_owned())
+}
+
+fn short_adjust(text: &str) -> Result<Vec<Adjust>, String> {
+    match text.parse::<f64>() {
+        Ok(setpoint) if setpoint.is_finite() => Ok(vec![Adjust::Setpoint(setpoint)]),
+        _ => named_mode(text).map(|adjust| vec![adjust]),
+    }
+}
+
+fn named_mode(text: &str) -> Result<Adjust, String> {
+    match text.trim_matches('"').to_ascii_lowercase().as_str() {
+        "automatic" | "auto" | "heat" | "cool" | "heat_cool" => Ok(Adjust::Automatic),
+        "off" => Ok(Adjust::Manual(0.0)),
+        _ => {
+            Err("write a number for its setpoint, automatic, off, or {\"mode\": \"manual\", \"output\": 0.4}"
+                .to_owned())
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Commands over MQTT on a whole daemon, with a broker in memory, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::link::FakeBroker;
+use common::{Rig, Setting, play_in};
+use homeostat::message::Event;
+
+const HOUSE: &str = r#"
+    [node]
+    name = "house"
+    hardware = "simulated"
+
+    [outputs.heater]
+    driver = "gpio"
+    pin = 17
+    min_off = "10s"
+
+    [outputs.fan]
+    driver = "pwm"
+    channel = 0
+
+    [outputs.pump]
+    driver = "gpio"
+    pin = 27
+    remote = false
+
+    [sensors.air]
+    driver = "bme280"
+    every = "1s"
+
+    [controllers.warmth]
+    kind = "pid"
+    input = "air.temperature"
+    raise = "fan"
+    setpoint = 15.0
+    kp = 0.1
+
+    [simulation.plants.room]
+    kind = "room"
+    initial = 12.0
+    outdoor = 10.0
+    heat_capacity = 1e5
+    heat_loss = 50.0
+
+    [simulation.sensors]
+    air = "room"
+"#;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn scenario(then: impl AsyncFnOnce(Rig, FakeBroker)) {
+    let broker = FakeBroker::default();
+    let setting = Setting { broker: Some(broker.clone()), ..Setting::default() };
+    play_in(setting, HOUSE, async |mut rig| {
+        // Past the min_off of the start.
+        rig.run(11 * SECOND).await;
+        then(rig, broker).await;
+    });
+}
+
+/// All that was answered under this id, in order.
+fn answers(broker: &FakeBroker, id: &str) -> Vec<String> {
+    let topic = format!("homeostat/house/result/{id}");
+    broker.passed().into_iter().filter(|(said, _)| *said == topic).map(|(_, payload)| payload).collect()
+}
+
+async fn say(rig: &mut Rig, broker: &FakeBroker, path: &str, payload: &str) {
+    broker.publish(&format!("homeostat/house/{path}"), payload);
+    rig.run(SECOND / 2).await;
+}
+
+#[test]
+fn an_output_takes_what_is_said_and_its_sender_hears_of_it() {
+    scenario(async |mut rig, broker| {
+        say(&mut rig, &broker, "heater/set", "on").await;
+        assert_eq!(rig.world.pin(17), Some(true));
+        say(&mut rig, &broker, "heater/set", r#"{"level": "off", "id": "a1"}"#).await;
+        assert_eq!(rig.world.pin(17), Some(false));
+        assert_eq!(answers(&broker, "a1"), [r#"{"result":"accepted"}"#, r#"{"result":"done"}"#]);
+
+        // A limit keeps it from following, until it does not.
+        say(&mut rig, &broker, "heater/set", r#"{"on": true, "for": "1m", "id": "a2"}"#).await;
+        assert_eq!((rig.world.pin(17), answers(&broker, "a2").len()), (Some(false), 1));
+        rig.run(11 * SECOND).await;
+        assert_eq!((rig.world.pin(17), answers(&broker, "a2").len()), (Some(true), 2));
+        // And its lease ends.
+        rig.run(50 * SECOND).await;
+        assert_eq!(rig.world.pin(17), Some(false));
+
+        say(&mut rig, &broker, "fan/set", "40").await;
+        assert_eq!(rig.world.pwm_level(0).map(|level| level.get()), Some(0.4));
+    });
+}
+
+#[test]
+fn what_cannot_be_done_in_its_time_expires_and_what_comes_after_it_wins() {
+    scenario(async |mut rig, broker| {
+        say(&mut rig, &broker, "heater/set", "on").await;
+        say(&mut rig, &broker, "heater/set", "off").await;
+        say(&mut rig, &broker, "heater/set", r#"{"on": true, "for": "3s", "id": "late"}"#).await;
+        rig.run(4 * SECOND).await;
+        let told = answers(&broker, "late");
+        assert!(told.len() == 2 && told[1].starts_with(r#"{"result":"expired","why":""#), "{told:?}");
+        assert!(told[1].contains("min_off"), "{told:?}");
+        say(&mut rig, &broker, "heater/set", r#"{"on": true, "id": "first"}"#).await;
+        say(&mut rig, &broker, "heater/set", r#"{"on": false, "id": "second"}"#).await;
+        assert!(answers(&broker, "first")[1].contains("another command has come after it"));
+        assert_eq!(answers(&broker, "second").len(), 2);
+    });
+}
+
+#[test]
+fn what_is_not_understood_or_not_allowed_is_rejected_with_the_reason_and_nothing_moves() {
+    let cases = [
+        ("heater/set", r#"{"level": 2, "id": "x"}"#, "`level` is 0 to 1"),
+        ("heater/set", r#"{"level": 1, "on": true, "id": "x"}"#, "either `level` or `on`"),
+        ("heater/set", r#"{"on": true, "for": "soon", "id": "x"}"#, "`for`: write a number and a unit"),
+        ("heater/set", r#"{"on": true, "for": "400d", "id": "x"}"#, "`for`"),
+        ("heater/set", r#"{"brightness": 3, "id": "x"}"#, "unknown field `brightness`"),
+        ("heater/set", r#"{"on": "maybe", "id": "x"}"#, "invalid type"),
+        ("pump/set", r#"{"on": true, "id": "x"}"#, "`remote = false`"),
+        ("pumpe/set", r#"{"on": true, "id": "x"}"#, "no output and no controller pumpe"),
+        ("warmth/set", r#"{"mode": "fast", "id": "x"}"#, "write a number for its setpoint"),
+        ("warmth/set", r#"{"mode": "manual", "id": "x"}"#, "which `output`"),
+        ("warmth/set", r#"{"output": 3, "id": "x"}"#, "`output` is -1 to 1"),
+        ("warmth/set", r#"{"id": "x"}"#, "a `setpoint` or a `mode`"),
+        ("command/ack", r#"{"name": "nothing", "id": "x"}"#, "nothing"),
+        ("command/reload", r#"{"id": "x"}"#, "no file to read again"),
+    ];
+    scenario(async |mut rig, broker| {
+        for (number, (path, payload, why)) in cases.into_iter().enumerate() {
+            let id = format!("case{number}");
+            say(&mut rig, &broker, path, &payload.replace("\"x\"", &format!("\"{id}\""))).await;
+            let told = answers(&broker, &id);
+            let last = told.last().unwrap_or_else(|| panic!("{path} {payload}: no answer"));
+            assert!(last.starts_with(r#"{"result":"rejected""#) && last.contains(why), "{path} {payload}: {last}");
+        }
+        let before = broker.passed().len();
+        for garbage in ["", "maybe", "\u{0}", "{", "[1]", "101", "-1", "NaN", &"9".repeat(5000)] {
+            say(&mut rig, &broker, "heater/set", garbage).await;
+        }
+        say(&mut rig, &broker, "command/explode", "now").await;
+        assert_eq!(broker.passed().iter().skip(before).filter(|(topic, _)| topic.contains("result")).count(), 0);
+        assert_eq!((rig.world.pin(17), rig.world.pin(27)), (Some(false), Some(false)));
+    });
+}
+
+#[test]
+fn a_controller_takes_a_setpoint_and_a_mode() {
+    scenario(async |mut rig, broker| {
+        let state = |rig: &Rig| rig.daemon.bus().controllers().into_values().next().unwrap();
+        say(&mut rig, &broker, "warmth/set", "17.5").await;
+        rig.run(SECOND).await;
+        assert_eq!(state(&rig).setpoint, 17.5);
+        say(&mut rig, &broker, "warmth/set", r#"{"mode": "manual", "output": 0.25, "id": "m"}"#).await;
+        rig.run(SECOND).await;
+        assert_eq!((state(&rig).output, answers(&broker, "m")), (0.25, vec![r#"{"result":"done"}"#.to_owned()]));
+        say(&mut rig, &broker, "warmth/set", "automatic").await;
+        rig.run(SECOND).await;
+        assert!(state(&rig).output > 0.3);
+    });
+}
+
+#[test]
+fn alarms_are_acknowledged_and_everything_is_published_again() {
+    scenario(async |mut rig, broker| {
+        rig.daemon.alarms().latch("controllers.warmth.watch", "no warmer");
+        say(&mut rig, &broker, "command/ack", "controllers.warmth.watch").await;
+        assert_eq!(rig.daemon.alarms().standing_now(), []);
+
+        let topics = broker.topics();
+        broker.lose_retained();
+        say(&mut rig, &broker, "command/publish", r#"{"id": "p"}"#).await;
+        rig.run(SECOND).await;
+        assert_eq!(answers(&broker, "p"), [r#"{"result":"done"}"#]);
+        let again = broker.topics();
+        assert!(topics.iter().all(|topic| again.contains(topic)), "{topics:?}\n{again:?}");
+        assert!(rig.history.iter().any(|event| matches!(event, Event::Output(_))));
+    });
+}
