@@ -103,13 +103,9 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             }
             let took = end.saturating_sub(last);
             let promised = controller.stale_after + SLACK;
-            push(
-                into,
-                format!("a sensor {}", told(how)),
-                "its last good reading: until its outputs are safe",
-                took,
-                promised,
-            );
+            let how_long =
+                format!("its last good reading, usable for {:?}: until its outputs are safe", controller.stale_after);
+            push(into, format!("a sensor {}", told(how)), &how_long, took, promised);
         }
     }
 }
