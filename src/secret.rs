@@ -110,10 +110,12 @@ impl Source {
             Self::Credential(name) => match environment(CREDENTIALS) {
                 Some(directory) => {
                     let file = Path::new(&directory).join(name);
-                    (file.display().to_string(), text_of(&file))
+                    ("the systemd credential named in the configuration".to_owned(), text_of(&file))
                 }
                 None => {
-                    let reason = format!("systemd gives us none; its unit needs a line `LoadCredential={name}:/path`");
+                    let reason =
+                        "systemd gives us none; its unit needs a line `LoadCredential=NAME:/path` with that name"
+                            .to_owned();
                     ("the systemd credential".to_owned(), Err(reason))
                 }
             },
@@ -254,7 +256,7 @@ mod tests {
             (file("bytes", b"geheim\xff"), "it is not UTF-8"),
             (file("large", &vec![b'x'; 1 << 21]), "it is larger than 1 MiB"),
             (Source::Environment("geheim".into()), "it is not set"),
-            (Source::Credential("mqtt".into()), "LoadCredential=mqtt:"),
+            (Source::Credential("mqtt".into()), "LoadCredential=NAME:"),
         ];
         for (source, expected) in cases {
             let error = source.read_with(|_| None).unwrap_err().to_string();

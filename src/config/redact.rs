@@ -78,6 +78,7 @@ fn sounds_secret(word: &str) -> bool {
     let word = word.to_lowercase();
     ["passw", "passphrase", "pwd", "secret", "token", "webhook"].iter().any(|part| word.contains(part))
         && !word.ends_with("_file")
+        || word.split(['_', '-']).any(|part| ["pass", "pw"].contains(&part))
 }
 
 /// `password_env = "MQTT_PASSWORD"`, unless what stands there is no name at all.

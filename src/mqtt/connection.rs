@@ -107,7 +107,9 @@ pub(super) async fn hold(
         let fed = match heard {
             Ok(Heard::Left) => return End::Stopped,
             Ok(heard) => {
-                connection.note(heard, told);
+                if connection.note(heard, told) == Noted::PageRefused {
+                    pages.wait();
+                }
                 connection.feed()
             }
             Err(error) => Err(error),
@@ -116,6 +118,13 @@ pub(super) async fn hold(
             return connection.end(error);
         }
     }
+}
+
+/// What has to be done about something that was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    AsUsual,
+    PageRefused,
 }
 
 /// What is left to do at the end, in this order.
@@ -165,7 +174,7 @@ async fn expiry(mqtt: &Mqtt) {
 }
 
 impl Connection<'_> {
-    fn note(&mut self, heard: Heard, told: &mut Told) {
+    fn note(&mut self, heard: Heard, told: &mut Told) -> Noted {
         if !matches!(heard, Heard::Sent(_) | Heard::Other) {
             self.silent_beats = 0;
         }
@@ -190,6 +199,13 @@ impl Connection<'_> {
                 let page = self.mqtt.outbox().acknowledged(packet);
                 if let (Some(last), Some(readings)) = (page, self.mqtt.readings()) {
                     readings.acknowledged(last);
+                    told.history(Ok(()));
+                }
+            }
+            Heard::Refused(packet) => {
+                if self.mqtt.outbox().refused(packet) {
+                    told.history(Err("the broker refuses it; check its access rules and its limits"));
+                    return Noted::PageRefused;
                 }
             }
             Heard::Alive | Heard::Left | Heard::Other => {}
@@ -215,6 +231,7 @@ impl Connection<'_> {
                 self.mqtt.answer(id.map(|id| (id, Outcome::Done)).into_iter().collect());
             }
         }
+        Noted::AsUsual
     }
 
     fn has_room_for_a_page(&self) -> bool {
@@ -222,9 +239,11 @@ impl Connection<'_> {
     }
 
     fn turn(&self, page: Result<Page, String>, told: &mut Told) {
-        told.history(page.as_ref().map(drop).map_err(String::as_str));
-        if let Ok(Page { payload, last, .. }) = page {
-            self.mqtt.outbox().post_page(self.mqtt.topics().history().to_owned(), payload, last);
+        match page {
+            Ok(Page { payload, last, .. }) => {
+                self.mqtt.outbox().post_page(self.mqtt.topics().history().to_owned(), payload, last);
+            }
+            Err(error) => told.history(Err(&error)),
         }
     }
 

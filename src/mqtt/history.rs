@@ -52,6 +52,11 @@ impl Pages {
         Self { pause: Box::pin(time::sleep(Duration::ZERO)), reading: None }
     }
 
+    /// The broker did not want the last one: the next one is the same, and comes later.
+    pub(super) fn wait(&mut self) {
+        self.pause = Box::pin(time::sleep(RETRY));
+    }
+
     /// The next page, when it is due and if there is one. Cancelling it loses nothing.
     pub(super) async fn next(&mut self, readings: Option<&dyn Readings>) -> Result<Page, String> {
         let Some(readings) = readings else { return pending().await };

@@ -69,6 +69,8 @@ pub enum Heard {
     Sent(u16),
     /// The broker has what was sent under this packet id.
     Acknowledged(u16),
+    /// The broker has got what was sent under this packet id, and does not want it.
+    Refused(u16),
     /// Somebody has published this where we asked for it.
     Message(Message),
     /// The broker does not let us hear what we asked for.

@@ -4,8 +4,8 @@
 use futures_util::future::BoxFuture;
 use rumqttc5::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
-    mqttbytes,
+    Packet, PubAckReason, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
+    Transport, mqttbytes,
 };
 
 use super::connection::{KEEP_ALIVE, WINDOW};
@@ -106,8 +106,10 @@ impl Ear {
                 self.eventloop.options.set_keep_alive(KEEP_ALIVE);
                 Heard::Connected
             }
-            // Also if it says that it may not be published: it would say so again.
-            Event::Incoming(Packet::PubAck(ack)) => Heard::Acknowledged(ack.pkid),
+            Event::Incoming(Packet::PubAck(ack)) => match ack.reason {
+                PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Heard::Acknowledged(ack.pkid),
+                _ => Heard::Refused(ack.pkid),
+            },
             Event::Incoming(Packet::Publish(publish)) => Heard::Message(Message {
                 topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                 payload: publish.payload.into(),

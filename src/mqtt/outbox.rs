@@ -21,6 +21,8 @@ pub struct Outbox {
     /// The oldest first.
     letters: VecDeque<Letter>,
     last_letter: u64,
+    /// How many topics were handed over since the last letter.
+    in_a_row: usize,
     /// Handed over and without a packet id yet. Ids are given in this order.
     handed: VecDeque<Handed>,
     unacknowledged: HashMap<u16, Handed>,
@@ -30,6 +32,9 @@ pub struct Outbox {
 
 /// Answers that wait for a broker: whoever sent so many commands at once has gone with it.
 const MOST_LETTERS: usize = 100;
+
+/// Live values that may go before a letter that waits.
+const MOST_IN_A_ROW: usize = 1000;
 
 /// What is to be handed to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +138,10 @@ impl Outbox {
         if self.handed.len() + self.unacknowledged.len() >= window {
             return None;
         }
-        if let Some(at) = self.due.pop_front() {
+        // Live values go first, but a slow line that never has all of them is no reason to say nothing else.
+        let letters_turn = self.in_a_row >= MOST_IN_A_ROW && self.letters.iter().any(|letter| letter.is_due);
+        if let Some(at) = (!letters_turn).then(|| self.due.pop_front()).flatten() {
+            self.in_a_row += 1;
             let topic = &mut self.topics[at];
             topic.is_due = false;
             self.handed.push_back(Handed::Newest { topic: at, number: topic.newest });
@@ -141,6 +149,7 @@ impl Outbox {
         }
         let letter = self.letters.iter_mut().find(|letter| letter.is_due)?;
         letter.is_due = false;
+        self.in_a_row = 0;
         self.handed.push_back(Handed::Letter(letter.number));
         Some(Due { topic: &letter.topic, payload: &letter.payload, retain: false })
     }
@@ -165,6 +174,12 @@ impl Outbox {
                 self.letters.remove(at)?.page
             }
         }
+    }
+
+    /// The broker does not want what was sent under this packet id. Gives whether that was a page of history, which is not lost: it is
+    /// read again. A live value would be refused again, and a newer one comes.
+    pub fn refused(&mut self, packet: u16) -> bool {
+        self.acknowledged(packet).is_some()
     }
 
     /// A new connection, to a broker that may know nothing: everything is due, `first` before all others.

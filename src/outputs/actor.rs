@@ -38,7 +38,7 @@ pub fn desk(id: &OutputId, clock: Clock, account: &Arc<Account>, slot: &Arc<Slot
             refused.to_string()
         })?;
         // An actor that lives holds it anew at once.
-        slot.hold_no_longer_than(wanted_until.unwrap_or(now) + GRACE);
+        slot.hold_no_longer_than(wanted_until.map_or(now, |until| until.max(now)) + GRACE);
         Ok(())
     })
 }

@@ -54,6 +54,8 @@ pub(super) struct Fresh {
     db: Option<Connection>,
     /// The history's cursor as it stands there.
     cursor: u64,
+    /// Nothing before this is there any more.
+    forgotten: u64,
     /// Not to be tried again before.
     until: Monotonic,
 }
@@ -70,7 +72,7 @@ pub(super) struct Left {
 impl Fresh {
     /// Takes over what is left there, or begins it. Also says what is wrong. Blocks.
     pub(super) fn open(file: &Path) -> (Self, Left, Option<String>) {
-        let mut fresh = Self { file: file.to_owned(), db: None, cursor: 0, until: Monotonic::default() };
+        let mut fresh = Self { file: file.to_owned(), db: None, cursor: 0, forgotten: 0, until: Monotonic::default() };
         let found = connect(file).and_then(|db| Ok((left(&db)?, db)));
         match found {
             Ok((left, db)) => {
@@ -120,6 +122,10 @@ impl Fresh {
 
     /// Everything before `end` is on disk. If that cannot be noted, it is found there twice and stored once.
     pub(super) fn forget(&mut self, end: u64) {
+        if end <= self.forgotten {
+            return;
+        }
+        self.forgotten = end;
         let done = self.db.as_ref().map(|db| {
             db.prepare_cached("DELETE FROM entries WHERE id < ?1").and_then(|mut delete| delete.execute([whole(end)]))
         });
@@ -148,7 +154,7 @@ impl Fresh {
 
     fn begin_anew(&mut self) -> Result<(), String> {
         self.db = Some(connect(&self.file).map_err(|error| self.failed(&error))?);
-        self.cursor = 0;
+        (self.cursor, self.forgotten) = (0, 0);
         Ok(())
     }
 

@@ -147,6 +147,8 @@ impl Store {
         }
         let given = slot.given;
         drop(slot);
+        // The cursor may be of a file that somebody has taken away: nothing is acknowledged before it is given out.
+        store.shared.acknowledged.fetch_min(given, Ordering::AcqRel);
         Ok((store, given))
     }
 

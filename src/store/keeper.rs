@@ -158,14 +158,16 @@ impl Store {
             Stage::Thinning if !more => Stage::Resting,
             stage => stage,
         };
-        if keeper.stage == Stage::Resting {
-            if !keeper.full {
-                reserve::take(self.file());
-            }
-            keeper.full = false;
+        let rests = keeper.stage == Stage::Resting;
+        let full = rests && std::mem::take(&mut keeper.full);
+        if rests {
             // What nothing more can be taken from is not tried all the time.
             let pause = if too_large && !terms.make_room { EVERY / 10 } else { EVERY };
             keeper.next = self.now() + pause;
+        }
+        drop(keeper);
+        if rests && !full {
+            reserve::take(self.file());
         }
         Ok(())
     }

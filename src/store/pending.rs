@@ -75,6 +75,11 @@ impl Pending {
         self.gone += done as u64;
     }
 
+    /// How many have gone: nothing before that is here any more.
+    pub(super) fn begins(&self) -> u64 {
+        self.gone
+    }
+
     /// A copy of what is not in the fresh tier yet, and where it begins.
     pub(super) fn unsafe_yet(&self) -> (u64, Vec<Entry>) {
         let from = self.safe.max(self.gone);

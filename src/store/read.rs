@@ -54,9 +54,21 @@ pub(super) fn readings(file: &Path, channel: &ChannelId) -> Result<Vec<Stored>, 
     })
 }
 
-/// At most `most` readings with a number above `seq`, oldest first. Those of a series whose name is none of ours are left out.
-pub(super) fn after(file: &Path, seq: u64, most: usize) -> Result<Vec<Numbered>, StoreError> {
+/// Readings with a number above another, oldest first.
+pub(super) struct After {
+    /// Those of a series whose name is none of ours are left out.
+    pub found: Vec<Numbered>,
+    /// The last number that was looked at, if there was any.
+    pub last: Option<u64>,
+    /// Whether there may be more.
+    pub is_full: bool,
+}
+
+/// Looks at `most` readings with a number above `seq`, or fewer if there are no more.
+pub(super) fn after(file: &Path, seq: u64, most: usize) -> Result<After, StoreError> {
     ask(file, |db| {
+        // Both questions are asked of one moment, or a reading might be there before its series.
+        let db = db.unchecked_transaction()?;
         let mut known: HashMap<i64, (ChannelId, String)> = HashMap::new();
         let mut select = db.prepare("SELECT id, name, unit FROM series")?;
         let mut rows = select.query(())?;
@@ -70,19 +82,21 @@ pub(super) fn after(file: &Path, seq: u64, most: usize) -> Result<Vec<Numbered>,
              WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         )?;
         let mut rows = select.query((whole(seq), i64::try_from(most).unwrap_or(i64::MAX)))?;
-        let mut found = Vec::new();
+        let (mut found, mut last, mut looked_at) = (Vec::new(), None, 0);
         while let Some(row) = rows.next()? {
+            let seq = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+            (last, looked_at) = (Some(seq), looked_at + 1);
             let Some((channel, unit)) = known.get(&row.get(1)?) else { continue };
             let reason: Option<String> = row.get(5)?;
             found.push(Numbered {
-                seq: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+                seq,
                 channel: channel.clone(),
                 unit: unit.clone().into(),
                 time: Timestamp::from_millis(row.get(2)?),
                 sample: sample(row.get(3)?, row.get(4)?, reason.map(Arc::from)),
             });
         }
-        Ok(found)
+        Ok(After { found, last, is_full: looked_at >= most })
     })
 }
 

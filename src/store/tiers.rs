@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::entry::Numbered;
 use super::handle::{Slot, UNKNOWN};
+use super::read::After;
 use super::{Store, StoreError, Stored, read};
 use crate::bus::Tap;
 use crate::message::Alarm;
@@ -41,6 +42,8 @@ impl Store {
         let written = fresh.write(from, &entries, self.cursor(), self.now());
         if written.is_ok() {
             self.pending().safe_to(from + entries.len() as u64);
+            // What memory had to let go while the disk fails goes here too.
+            fresh.forget(self.pending().begins());
         }
         self.health().fresh(written.err());
     }
@@ -82,12 +85,21 @@ impl Store {
         if on_disk != UNKNOWN && seq >= on_disk {
             return Ok(waiting);
         }
-        let mut found = self.read(|file| read::after(file, seq, most))?;
-        let last = found.last().map_or(seq, |last| last.seq);
-        waiting.retain(|reading| reading.seq > last);
-        found.extend(waiting);
-        found.truncate(most);
-        Ok(found)
+        let mut above = seq;
+        loop {
+            let After { mut found, last, is_full } = self.read(|file| read::after(file, above, most))?;
+            above = last.unwrap_or(above);
+            if !is_full {
+                waiting.retain(|reading| reading.seq > above);
+                found.extend(waiting);
+                found.truncate(most);
+                return Ok(found);
+            }
+            // Of nothing but what somebody else has put there, the next ones are looked at.
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 
     /// How many readings are on disk. Blocks.
@@ -109,7 +121,9 @@ impl Store {
     fn read<T>(&self, question: impl FnOnce(&Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let generation = self.generation();
         let answer = question(self.file());
-        if answer.as_ref().is_err_and(StoreError::is_damage) {
+        // A file that was begun just now may not have its tables yet.
+        let is_known = self.shared.on_disk.load(Ordering::Acquire) != UNKNOWN;
+        if is_known && answer.as_ref().is_err_and(StoreError::is_damage) {
             self.suspect(generation);
         }
         answer

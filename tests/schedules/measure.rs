@@ -5,7 +5,7 @@ use std::time::Duration;
 use homeostat::model::Level;
 
 use super::house::HOUSE;
-use super::invariants::{RETURN, SLACK, sure, windows};
+use super::invariants::{RETURN, SLACK, wanted, windows};
 use super::schedule::{Breakage, Deed};
 use super::spans::Moment;
 use super::trace::{Done, End, Trace};
@@ -96,18 +96,16 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             let moved = trace.level_is(&output.name, |level: Level| level != output.safe);
             let end = moved.iter().filter(|(start, end)| *start <= to && *end > from).map(|(_, end)| end).last();
             let end = end.unwrap_or(from);
-            if others || !one_life || !moved.contains(from) || !first_file(trace, end) {
+            // The sensor may be back in the very moment at which they would fall.
+            let again = wanted(trace, output).touches(last + controller.stale_after, to);
+            if others || again || !one_life || !moved.contains(from) || !first_file(trace, end) {
                 continue;
             }
             let took = end.saturating_sub(last);
             let promised = controller.stale_after + SLACK;
-            push(
-                into,
-                format!("a sensor {}", told(how)),
-                "its last good reading: until its outputs are safe",
-                took,
-                promised,
-            );
+            let how_long =
+                format!("its last good reading, usable for {:?}: until its outputs are safe", controller.stale_after);
+            push(into, format!("a sensor {}", told(how)), &how_long, took, promised);
         }
     }
 }
@@ -117,8 +115,9 @@ fn obeyed(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mu
     let Some(output) = HOUSE.outputs.iter().find(|output| output.name == device) else { return };
     // Only where nobody wants it: then it is known where it must go.
     let moved = trace.level_is(&output.name, |level| level != output.safe);
-    let wanted =
-        sure(trace, output).touches(done.over, done.over + SLACK) || trace.output_away(device).contains(done.over);
+    let (from, to) = (done.over, done.over + SLACK);
+    let broken = trace.pin_broken(output).touches(from, to) || trace.output_away(device).contains(from);
+    let wanted = wanted(trace, output).touches(from, to) || broken;
     if let Some((_, safe)) = moved
         .iter()
         .find(|(from, to)| *from <= done.over && done.over < *to)

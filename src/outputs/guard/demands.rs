@@ -34,9 +34,9 @@ impl Demands {
         self.0.iter().max_by_key(|entry| entry.priority)
     }
 
-    /// When the last of the leases ends.
-    pub fn last_end(&self) -> Option<Monotonic> {
-        self.0.iter().map(|entry| entry.until).max()
+    /// When the last of the leases for another level than the safe one ends.
+    pub fn last_end_above(&self, safe: Level) -> Option<Monotonic> {
+        self.0.iter().filter(|entry| entry.level != safe).map(|entry| entry.until).max()
     }
 
     /// A lease is over at its end, not after it.

@@ -192,11 +192,18 @@ impl Guard {
     }
 
     /// Until when it may be at another level than the safe one, should this guard never be asked again. `None` if nobody wants that
-    /// any more, and no `min_on` is owed to whom it was driven for.
+    /// any more, and no minimum time is owed.
     pub fn wanted_until(&self) -> Option<Monotonic> {
-        let winner = self.demands.winner()?;
-        let may_go = winner.priority == Priority::Safety || self.limits.min_on.is_zero();
-        if winner.level == self.limits.safe && may_go { None } else { self.demands.last_end() }
+        let (safe, winner) = (self.limits.safe, self.demands.winner());
+        if winner.is_some_and(|winner| winner.level != safe) {
+            return self.demands.last_end_above(safe);
+        }
+        if self.line.is_on() {
+            // As for a step: neither safety nor the end of all leases waits for it.
+            let waits = winner.is_some_and(|winner| winner.priority != Priority::Safety);
+            return waits.then(|| self.since + self.limits.min_on);
+        }
+        safe.is_on().then(|| self.since + self.limits.min_off.saturating_sub(self.off_before))
     }
 
     /// Other limits from now on. Demands, the running pulse and all times go on.

@@ -73,6 +73,11 @@ pub fn confirmed(trace: &Trace<'_>) -> Result<(), Violation> {
 
 /// When an output may be at another level than its safe one.
 pub fn allowed(trace: &Trace<'_>, output: &Output) -> Spans {
+    wanted(trace, output).union(&trace.pin_broken(output).longer(SLACK))
+}
+
+/// The same for one that obeys.
+pub fn wanted(trace: &Trace<'_>, output: &Output) -> Spans {
     let away = trace.output_away(&output.name);
     let leases = demanded(trace, output).union(&controlled(trace, output));
     let with_slack = |(from, to): (Moment, Moment)| (from, if away.contains(to) { to + SLACK } else { to });
@@ -82,7 +87,7 @@ pub fn allowed(trace: &Trace<'_>, output: &Output) -> Spans {
         End::Crashed => (life.asked, life.safe + TICK),
         _ => (life.asked, life.asked + Duration::from_secs(1)),
     });
-    leases.union(&dying.collect()).union(&trace.pin_broken(output).longer(SLACK))
+    leases.union(&dying.collect())
 }
 
 /// When one of our own demands was live. One for the safe level counts too: `min_on` may hold the output on under it.
