@@ -210,6 +210,7 @@ impl Connection<'_> {
             }
             Heard::Alive | Heard::Left | Heard::Other => {}
         }
+        Noted::AsUsual
     }
 
     fn take(&mut self, message: &Message) {
@@ -231,7 +232,6 @@ impl Connection<'_> {
                 self.mqtt.answer(id.map(|id| (id, Outcome::Done)).into_iter().collect());
             }
         }
-        Noted::AsUsual
     }
 
     fn has_room_for_a_page(&self) -> bool {
