@@ -47,7 +47,7 @@ const HOUSE: &str = r#"
     heat_capacity = 1e5
     heat_loss = 50.0
 
-    [simulation.sensors]
+    [simulation.probes]
     air = "room"
 "#;
 
