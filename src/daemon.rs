@@ -118,7 +118,7 @@ impl Daemon {
     /// Brings every output to its safe level, then opens the database and begins everything. `alive` is called while every
     /// critical actor shows that it lives. To be called within an actix System, on the thread of `host.control`.
     pub async fn start(config: Config, host: Host, alive: impl Fn() + 'static) -> Result<Self, StartError> {
-        let plan = Plan::of(&config);
+        let (plan, things) = (Plan::of(&config), things::things(&config));
         let (lanes, bank) = (Lanes::new(host.clock, host.execution), Arc::new(Bank::default()));
         let take = |output: outputs::Config| (Site::slot(&output, &lanes, &bank, &host), output);
         let outputs: Vec<(Arc<Slot>, outputs::Config)> = config.outputs.into_iter().map(take).collect();
@@ -139,7 +139,7 @@ impl Daemon {
         let alarms = Alarms::new(host.clock, bus.clone());
         let file = host.state.join(alarms::FILE);
         let recalled = alarms::recall(&file);
-        let site = Site::new(host, lanes, bus, alarms, bank, store);
+        let site = Site::new(host, lanes, bus, alarms, bank, store, things);
 
         site.store.keeps_for_history(config.mqtt.is_some());
         site.close(outputs.iter().map(|(_, output)| output));

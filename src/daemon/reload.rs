@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::plan::{Change, Difference, Plan};
 use super::site::Site;
+use super::things::things;
 use super::{Daemon, plug};
 use crate::alarms::Recalled;
 use crate::config::Config;
@@ -74,6 +75,8 @@ impl Daemon {
         if let Some(mqtt) = &config.mqtt {
             self.start_broker(mqtt.broker.clone()).await?;
         }
+        // What goes is to leave Home Assistant before its topics are empty.
+        self.site.things.send_replace(Arc::new(things(&config)));
         // Should this end half way, what has left is new to the next one.
         self.plan = std::mem::take(&mut self.plan).without(&difference);
         self.leave(&difference).await?;

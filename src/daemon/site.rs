@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::orders::Orders;
 use super::{Host, history};
 use crate::alarms::{self, Alarms, Recalled, Teller};
@@ -15,6 +17,7 @@ use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
 use crate::model::ControllerId;
 use crate::mqtt::commands::{Closed, Commands};
+use crate::mqtt::discovery::Things;
 use crate::mqtt::{Behind, Mqtt};
 use crate::outputs::actor::Output;
 use crate::outputs::ledger::Ledger;
@@ -51,12 +54,22 @@ pub(super) struct Site {
     pub ledger: Ledger,
     /// Outputs that commands from outside do not move.
     pub closed: Closed,
+    /// What Home Assistant may be told of.
+    pub things: watch::Sender<Arc<Things>>,
     /// Where the controllers were.
     pub memories: Mutex<BTreeMap<ControllerId, Arc<Mutex<controllers::actor::Memory>>>>,
 }
 
 impl Site {
-    pub fn new(host: Host, lanes: Lanes, bus: Bus, alarms: Alarms, bank: Arc<Bank>, store: Store) -> Self {
+    pub fn new(
+        host: Host,
+        lanes: Lanes,
+        bus: Bus,
+        alarms: Alarms,
+        bank: Arc<Bank>,
+        store: Store,
+        things: Things,
+    ) -> Self {
         let wake_at = if store.has_fresh_tier() { 1 } else { STORE_QUEUE / 2 };
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
@@ -71,6 +84,7 @@ impl Site {
             store_tap,
             ledger,
             closed: Closed::default(),
+            things: watch::Sender::new(Arc::new(things)),
             memories: Mutex::default(),
         }
     }
@@ -116,7 +130,8 @@ impl Site {
             Arc::new(Commands::new(self.bus.clone(), self.host.clock, node, self.closed.clone()))
         };
         let commands = config.commands.then(orders);
-        let behind = Behind { readings: Some(Arc::new(readings)), commands };
+        let things = Some(self.things.subscribe());
+        let behind = Behind { readings: Some(Arc::new(readings)), commands, things };
         let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);
         let tap = Arc::new(tap);

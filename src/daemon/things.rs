@@ -16,12 +16,13 @@ const OURS: [&str; 9] =
 /// What `config` has, for Home Assistant.
 pub fn things(config: &Config) -> Things {
     let sensors = sensors(config);
+    let remote = config.mqtt.as_ref().is_none_or(|mqtt| mqtt.commands);
     let controllers = config.controllers.iter().filter_map(|controller| {
         let quantity = quantity(&sensors, &controller.input)?;
-        Some(self::controller(controller, quantity))
+        Some(self::controller(controller, quantity, remote))
     });
     let controllers = controllers.collect();
-    let outputs = config.outputs.iter().map(output).collect();
+    let outputs = config.outputs.iter().map(|output| self::output(output, remote)).collect();
     let (node, version) = (config.node.name.clone(), env!("CARGO_PKG_VERSION").to_owned());
     Things { node, version, sensors, outputs, controllers, alarms: alarms(config) }
 }
@@ -47,23 +48,23 @@ fn quantity(sensors: &[Sensor], channel: &ChannelId) -> Option<Quantity> {
     sensor.channels.iter().find(|(name, _)| name == channel.channel()).map(|(_, quantity)| *quantity)
 }
 
-fn output(output: &outputs::Config) -> Output {
+fn output(output: &outputs::Config, remote: bool) -> Output {
     let pulses = output.limits.cycle.is_some();
     let takes = match output.device.resolution() {
         Resolution::Switch if !pulses => Takes::OnOff,
         Resolution::Switch | Resolution::Continuous => Takes::Levels,
     };
-    Output { id: output.id.clone(), takes, remote: output.remote, shown: None }
+    Output { id: output.id.clone(), takes, remote: remote && output.remote, shown: output.shown }
 }
 
-fn controller(controller: &controllers::Config, quantity: Quantity) -> Controller {
+fn controller(controller: &controllers::Config, quantity: Quantity, remote: bool) -> Controller {
     let moves = match (&controller.raise, &controller.lower) {
         (Some(_), Some(_)) => Moves::Both,
         (None, Some(_)) => Moves::Lowers,
         (Some(_) | None, None) => Moves::Raises,
     };
     let (id, input) = (controller.id.clone(), controller.input.clone());
-    Controller { id, input, quantity, moves, setpoints: setpoints(quantity, controller.setpoint) }
+    Controller { id, input, quantity, moves, remote, setpoints: setpoints(quantity, controller.setpoint) }
 }
 
 /// From where to where a setpoint can be moved: what people want of one thing over the year, around what they want of it now.

@@ -7,6 +7,7 @@ mod interlock;
 mod level;
 mod quantity;
 mod reading;
+mod shown;
 mod time;
 
 pub use claim::Claim;
@@ -16,4 +17,5 @@ pub use interlock::Interlock;
 pub use level::{Level, LevelError};
 pub use quantity::Quantity;
 pub use reading::{Reading, Sample};
+pub use shown::Shown;
 pub use time::{Monotonic, Timestamp};

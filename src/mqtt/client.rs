@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time;
 use tracing::{error, info, warn};
 
+use super::announcer::Announcer;
 use super::commands::{Commands, Outcome};
 use super::connection::{self, End};
+use super::discovery::{self, Standing, Things};
 use super::history::Readings;
 use super::link::{Introduction, Link};
 use super::network::Network;
@@ -35,8 +38,12 @@ struct Shared {
     config: Config,
     /// The name of this client at the broker.
     id: String,
+    node: String,
     topics: Topics,
     outbox: Mutex<Outbox>,
+    announcer: Mutex<Announcer>,
+    /// All alarms, for whoever looks at one topic for them.
+    standing: Mutex<Standing>,
     behind: Behind,
     connected: AtomicBool,
 }
@@ -48,6 +55,8 @@ pub struct Behind {
     pub readings: Option<Arc<dyn Readings>>,
     /// Who takes commands.
     pub commands: Option<Arc<Commands>>,
+    /// What Home Assistant may be told of, now and after each reload.
+    pub things: Option<watch::Receiver<Arc<Things>>>,
 }
 
 impl Mqtt {
@@ -58,12 +67,17 @@ impl Mqtt {
 
     /// The same over another link, and with what stands behind it.
     pub fn over(link: Arc<dyn Link>, config: Config, node: &str, behind: Behind) -> Self {
+        let (topics, mut outbox) = (Topics::new(node), Outbox::default());
+        outbox.set(topics.standing(), Standing::default().payload());
         let shared = Shared {
             link,
             config,
             id: format!("homeostat-{node}"),
-            topics: Topics::new(node),
-            outbox: Mutex::default(),
+            node: node.to_owned(),
+            topics,
+            outbox: Mutex::new(outbox),
+            announcer: Mutex::default(),
+            standing: Mutex::default(),
             behind,
             connected: AtomicBool::new(false),
         };
@@ -104,6 +118,27 @@ impl Mqtt {
         self.shared.behind.commands.as_deref()
     }
 
+    pub(super) fn things(&self) -> Option<watch::Receiver<Arc<Things>>> {
+        self.shared.behind.things.clone()
+    }
+
+    /// Under which name and how Home Assistant is told; of what it was told earlier, if it no longer is.
+    pub(super) fn home_assistant(&self) -> Option<(&str, discovery::Settings)> {
+        let settings = self.config().home_assistant.clone().unwrap_or_default();
+        self.shared.behind.things.is_some().then_some((&*self.shared.node, settings))
+    }
+
+    pub(super) fn announcer(&self) -> MutexGuard<'_, Announcer> {
+        locked(&self.shared.announcer)
+    }
+
+    /// Home Assistant is to know of these, if it is to know of anything.
+    pub(super) fn announce(&self, things: &Things) {
+        let settings = self.config().home_assistant.as_ref();
+        let messages = settings.map(|settings| discovery::messages(things, settings)).unwrap_or_default();
+        self.announcer().tell(messages);
+    }
+
     /// Tells those who asked what became of it.
     pub(super) fn answer(&self, answers: Vec<(String, Outcome)>) {
         let mut outbox = self.outbox();
@@ -132,6 +167,11 @@ impl Mqtt {
                 outbox.empty_below(&topic);
             }
             outbox.set(&topic, payload::of(event));
+            if let Event::Alarm(alarm) = event {
+                let mut standing = locked(&self.shared.standing);
+                standing.take(alarm);
+                outbox.set(self.topics().standing(), standing.payload());
+            }
         }
         drop(outbox);
         if let Some(commands) = self.commands() {
@@ -222,7 +262,7 @@ impl Told {
     pub(super) fn deaf(&mut self) {
         if !std::mem::replace(&mut self.deaf, true) {
             warn!(
-                "the broker at {} does not let us subscribe, so commands do not arrive: check its access rules",
+                "the broker at {} does not let us subscribe, so neither commands nor Home Assistant are heard: check its access rules",
                 self.broker
             );
         }

@@ -2,14 +2,17 @@
 
 use std::future::pending;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time;
 
 use super::client::{BEAT, Mqtt, Told};
 use super::commands::{Commands, Outcome, Taken};
+use super::discovery::{self, Things};
 use super::history::{Page, Pages};
 use super::link::{Heard, Line, Message, Speaker};
 use super::{MqttError, payload};
@@ -22,6 +25,8 @@ pub(super) const WINDOW: u16 = 100;
 const SETTLE: Duration = Duration::from_millis(2);
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_millis(800);
+/// How long we look what an earlier process has told Home Assistant. Brokers hand over what they keep at once.
+const LOOK: Duration = Duration::from_secs(2);
 /// Seconds.
 pub(super) const KEEP_ALIVE: u16 = 30;
 /// How many beats the broker may say nothing at all: two keep-alives. The client asks whether it is still there only
@@ -60,6 +65,12 @@ pub(super) async fn hold(
     let mut settling = false;
     let mut farewell = pin!(time::sleep(FAREWELL));
     let mut pages = Pages::new();
+    let mut looked = pin!(time::sleep(LOOK));
+    let mut looking = false;
+    let mut things = mqtt.things();
+    if let Some(things) = &mut things {
+        mqtt.announce(&things.borrow_and_update());
+    }
     loop {
         let heard = {
             // What is dropped halfway loses packets, so everything else happens beside it.
@@ -80,6 +91,11 @@ pub(super) async fn hold(
                     (id, done) = later(&mut connection.later) => {
                         connection.later = None;
                         mqtt.answer(id.map(|id| (id, done.map_or_else(Outcome::Rejected, |_| Outcome::Done))).into_iter().collect());
+                    }
+                    things = news(&mut things) => mqtt.announce(&things),
+                    () = &mut looked, if looking => {
+                        looking = false;
+                        mqtt.announcer().looked();
                     }
                     () = expiry(mqtt) => mqtt.answer(mqtt.commands().map(Commands::expired).unwrap_or_default()),
                     page = pages.next(mqtt.readings()), if connection.has_room_for_a_page() => connection.turn(page, told),
@@ -107,8 +123,13 @@ pub(super) async fn hold(
         let fed = match heard {
             Ok(Heard::Left) => return End::Stopped,
             Ok(heard) => {
-                if connection.note(heard, told) == Noted::PageRefused {
-                    pages.wait();
+                match connection.note(heard, told) {
+                    Noted::AsUsual => {}
+                    Noted::PageRefused => pages.wait(),
+                    Noted::Looks => {
+                        looking = true;
+                        looked.set(time::sleep(LOOK));
+                    }
                 }
                 connection.feed()
             }
@@ -125,6 +146,8 @@ pub(super) async fn hold(
 enum Noted {
     AsUsual,
     PageRefused,
+    /// What the broker has for Home Assistant comes now.
+    Looks,
 }
 
 /// What is left to do at the end, in this order.
@@ -165,6 +188,16 @@ async fn later(later: &mut Option<Later>) -> (Option<String>, Result<String, Str
     }
 }
 
+/// Waits for another configuration.
+async fn news(things: &mut Option<watch::Receiver<Arc<Things>>>) -> Arc<Things> {
+    if let Some(things) = things
+        && things.changed().await.is_ok()
+    {
+        return things.borrow_and_update().clone();
+    }
+    pending().await
+}
+
 /// Until the time of a command is over.
 async fn expiry(mqtt: &Mqtt) {
     match mqtt.commands().and_then(Commands::next_end) {
@@ -187,9 +220,8 @@ impl Connection<'_> {
                 outbox.connected(self.mqtt.status_topic());
                 drop(outbox);
                 told.connected();
-                // There is room: nothing was handed over before.
-                if self.mqtt.commands().is_some() {
-                    let _ = self.speaker.subscribe(&self.mqtt.topics().commands());
+                if self.subscribe() {
+                    return Noted::Looks;
                 }
             }
             Heard::Message(message) => self.take(&message),
@@ -213,8 +245,42 @@ impl Connection<'_> {
         Noted::AsUsual
     }
 
+    /// Asks for all that concerns us. Gives whether what lies at the broker for Home Assistant will come.
+    fn subscribe(&self) -> bool {
+        let mut filters = self.mqtt.commands().map(|_| self.mqtt.topics().commands()).unwrap_or_default();
+        let looks = self.mqtt.home_assistant().map(|(node, settings)| {
+            if self.mqtt.config().home_assistant.is_some() {
+                filters.extend(discovery::births(&settings));
+            }
+            let looks = self.mqtt.announcer().connected();
+            filters.extend(looks.then(|| discovery::filters(node, &settings)).into_iter().flatten());
+            looks
+        });
+        // There is room: nothing was handed over before.
+        if !filters.is_empty() {
+            let _ = self.speaker.subscribe(&filters);
+        }
+        looks.unwrap_or(false)
+    }
+
     fn take(&mut self, message: &Message) {
-        let (Some(commands), Some(path)) = (self.mqtt.commands(), self.mqtt.topics().path(&message.topic)) else {
+        let Message { topic, payload, retained } = message;
+        if let Some((node, settings)) = self.mqtt.home_assistant() {
+            if discovery::births(&settings).contains(topic) {
+                // It has forgotten all states, and may be another one.
+                if payload == discovery::BIRTH && !retained {
+                    self.mqtt.outbox().say_again();
+                }
+                return;
+            }
+            if discovery::is_ours(node, &settings, topic) {
+                if *retained {
+                    self.mqtt.announcer().found(topic, payload);
+                }
+                return;
+            }
+        }
+        let (Some(commands), Some(path)) = (self.mqtt.commands(), self.mqtt.topics().path(topic)) else {
             return;
         };
         match commands.take(path, message) {
@@ -280,6 +346,9 @@ impl Connection<'_> {
 
     fn hand_over(&self) -> Result<(), MqttError> {
         let mut outbox = self.mqtt.outbox();
+        if self.last_words == LastWords::NotYet {
+            self.mqtt.announcer().feed(&mut outbox);
+        }
         while let Some(due) = outbox.next(WINDOW.into()) {
             self.speaker.publish(due).map_err(|_| self.stuck())?;
         }

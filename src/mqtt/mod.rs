@@ -11,6 +11,7 @@
 //! `broker.rs`. docs/mqtt-client.md says why these clients.
 
 mod address;
+mod announcer;
 mod backoff;
 pub mod broker;
 mod client;
@@ -104,10 +105,6 @@ impl Config {
             section.wrong("protocol", "the embedded broker does not speak MQTT 5", "write \"3.1.1\"");
         }
         let home_assistant = section.or("home_assistant", discovery::HomeAssistant::default()).0;
-        if home_assistant.is_some() {
-            // It would show switches, and there are no commands yet.
-            section.wrong("home_assistant", "Home Assistant cannot be told yet", "take `home_assistant` out");
-        }
         let tls = tls::Files::read(&section, broker.as_ref());
         let commands = section.or("commands", true);
         section.finish();
@@ -175,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn home_assistant_is_not_told_yet_and_that_is_said() {
+    fn home_assistant_is_told_if_that_is_asked_for() {
         let told = |value: &str| read(&format!("broker = \"embedded\"\nhome_assistant = {value}"));
-        assert_eq!(told("true").1[0].0, "Home Assistant cannot be told yet");
+        assert_eq!(told("true").0.unwrap().home_assistant, Some(discovery::Settings::default()));
         assert_eq!(told("false").0.unwrap().home_assistant, None);
         let (message, hint) = &told("{ prefix = \"#\" }").1[0];
         assert_eq!(message, "`home_assistant` of mqtt is not a way to tell Home Assistant");

@@ -209,6 +209,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the broker has acknowledged the newest payload of this topic.
+    pub fn has_arrived(&self, topic: &str) -> bool {
+        self.index.get(topic).is_none_or(|&at| self.topics[at].acknowledged == self.topics[at].newest)
+    }
+
     /// Whether the broker has acknowledged the newest payload of every topic, and every letter.
     pub fn is_settled(&self) -> bool {
         let known = self.topics.iter().all(|topic| topic.acknowledged == topic.newest);

@@ -10,6 +10,7 @@ pub(super) struct Topics {
     base: String,
     status: String,
     history: String,
+    standing: String,
 }
 
 impl Topics {
@@ -17,12 +18,18 @@ impl Topics {
         let base = format!("homeostat/{}/", plain(node));
         let status = format!("{base}status");
         let history = format!("{base}history");
-        Self { base, status, history }
+        let standing = format!("{base}alarm");
+        Self { base, status, history, standing }
     }
 
     /// `homeostat/<node>/history`
     pub(super) fn history(&self) -> &str {
         &self.history
+    }
+
+    /// `homeostat/<node>/alarm`
+    pub(super) fn standing(&self) -> &str {
+        &self.standing
     }
 
     /// `homeostat/<node>/status`

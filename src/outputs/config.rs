@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::guard::{Budget, Limits, Starts};
 use super::{Config, DRIVERS, Interlocks, OutputConfig, Resolution};
 use crate::config::{Devices, Diagnostic, Output, Place, Section, Value, written};
-use crate::model::{Level, OutputId};
+use crate::model::{Level, OutputId, Shown};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CYCLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -40,12 +40,20 @@ impl Config {
         devices.add_output(name, Output { only_switches, powers, pulses, max_on, safe_on, only_while, never_with });
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         let remote = section.or("remote", true);
+        let shown = shown(&section);
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {
             section.finish_for(driver.name);
         }
-        Some(Self { id: id?, driver: driver?.name, limits: limits?, interlocks, remote, device: device? })
+        Some(Self { id: id?, driver: driver?.name, limits: limits?, interlocks, remote, shown, device: device? })
     }
+}
+
+/// `shown_as = "light"`
+fn shown(section: &Section<'_>) -> Option<Shown> {
+    let names = Shown::NAMES.map(|(name, _)| name);
+    let name = section.has("shown_as").then(|| section.word("shown_as", &names)).flatten()?;
+    Shown::NAMES.iter().find(|(known, _)| *known == name).map(|(_, shown)| *shown)
 }
 
 /// The outputs in a list, and where each stands.

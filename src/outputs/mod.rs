@@ -17,7 +17,7 @@ use crate::config::Section;
 use crate::hardware::bank::Line;
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Hardware, HardwareError};
-use crate::model::{Claim, Level, OutputId};
+use crate::model::{Claim, Level, OutputId, Shown};
 
 /// Every output driver there is.
 pub static DRIVERS: &[Entry] = &[gpio::ENTRY, pwm::ENTRY];
@@ -47,6 +47,8 @@ pub struct Config {
     pub interlocks: Interlocks,
     /// Whether commands from outside may move it.
     pub remote: bool,
+    /// As what a person wants it shown.
+    pub shown: Option<Shown>,
     /// The driver's own part.
     pub device: Arc<dyn OutputConfig>,
 }

@@ -75,6 +75,11 @@ impl FakeBroker {
         self.retained.lock().unwrap().clear();
     }
 
+    /// Somebody else has left this, or takes it away if it is empty.
+    pub fn leave(&self, topic: &str, payload: &str) {
+        self.keep(topic.to_owned(), payload.into());
+    }
+
     /// What a new subscriber would get on that topic.
     pub fn retained(&self, topic: &str) -> Option<String> {
         let retained = self.retained.lock().unwrap();
@@ -95,7 +100,7 @@ impl FakeBroker {
         let _ = self.news.send(Message { topic: topic.to_owned(), payload: payload.into(), retained: false });
     }
 
-    /// All that was published and not retained, in order.
+    /// All that was published and not retained, or told to Home Assistant, in order.
     pub fn passed(&self) -> Vec<(String, String)> {
         self.passed.lock().unwrap().clone()
     }
@@ -107,7 +112,21 @@ impl FakeBroker {
         self.passed.lock().unwrap().push((topic, String::from_utf8(payload).unwrap()));
     }
 
+    /// What a new subscriber would get.
+    fn kept(&self, filters: &[String]) -> Vec<Message> {
+        let retained = self.retained.lock().unwrap();
+        let wanted = retained.iter().filter(|(topic, _)| filters.iter().any(|filter| fits(filter, topic)));
+        wanted
+            .map(|(topic, payload)| Message { topic: topic.clone(), payload: payload.clone(), retained: true })
+            .collect()
+    }
+
     fn keep(&self, topic: String, payload: Vec<u8>) {
+        if topic.starts_with("homeassistant/") {
+            self.passed.lock().unwrap().push((topic.clone(), String::from_utf8_lossy(&payload).into_owned()));
+            // We hear ourselves there.
+            let _ = self.news.send(Message { topic: topic.clone(), payload: payload.clone(), retained: false });
+        }
         let mut retained = self.retained.lock().unwrap();
         if payload.is_empty() {
             retained.remove(&topic);
@@ -126,6 +145,7 @@ impl Link for FakeBroker {
             messages,
             news: self.news.subscribe(),
             filters: Vec::new(),
+            kept: VecDeque::new(),
             will: who.status_topic.to_owned(),
             life: None,
             last_packet: 0,
@@ -164,6 +184,8 @@ struct Ear {
     /// What others publish.
     news: broadcast::Receiver<Message>,
     filters: Vec<String>,
+    /// What was retained where we asked, on its way to us.
+    kept: VecDeque<Message>,
     will: String,
     /// The broker's life in which it let us in.
     life: Option<u64>,
@@ -206,6 +228,9 @@ impl Ear {
 
     async fn carry(&mut self) -> Heard {
         let takes = self.state.borrow().takes;
+        if let Some(message) = self.kept.pop_front() {
+            return Heard::Message(message);
+        }
         tokio::select! {
             biased;
             message = self.messages.recv() => match message {
@@ -215,6 +240,7 @@ impl Ear {
                     Heard::Sent(self.last_packet)
                 }
                 Some(Said::Subscribe(mut filters)) => {
+                    self.kept.extend(self.broker.kept(&filters));
                     self.filters.append(&mut filters);
                     Heard::Alive
                 }

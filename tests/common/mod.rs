@@ -23,7 +23,8 @@ use homeostat::hardware::lane::{Execution, Lanes};
 use homeostat::hardware::simulated::Simulated;
 use homeostat::message::Event;
 use homeostat::model::{ChannelId, Reading, Timestamp};
-use homeostat::mqtt::{Link, Network};
+use homeostat::mqtt::discovery::Settings;
+use homeostat::mqtt::{self, Link, Network};
 use homeostat::store::{Disk, RealDisk};
 use homeostat::supervisor::Stage;
 
@@ -45,6 +46,8 @@ pub struct Setting {
     pub disk: Arc<dyn Disk>,
     /// Without one, `[mqtt]` is left out: a real socket would make virtual time jump.
     pub broker: Option<link::FakeBroker>,
+    /// Whether Home Assistant is told over it.
+    pub home_assistant: Option<Settings>,
     /// What lies there is found by the daemon.
     pub state: Arc<tempfile::TempDir>,
     /// Since when the machine has been up.
@@ -81,7 +84,8 @@ impl Setting {
 impl Default for Setting {
     fn default() -> Self {
         let boot = Boot { id: "the boot of a test".into(), uptime: Duration::from_secs(1000) };
-        Self { disk: Arc::new(RealDisk), broker: None, state: Arc::new(tempfile::tempdir().unwrap()), boot }
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        Self { disk: Arc::new(RealDisk), broker: None, home_assistant: None, state, boot }
     }
 }
 
@@ -93,7 +97,8 @@ pub fn play<F: Future<Output = ()>>(text: &str, scenario: impl FnOnce(Rig) -> F)
 /// The same with a disk, a broker or a directory of the test's own.
 pub fn play_in<F: Future<Output = ()>>(setting: Setting, text: &str, scenario: impl FnOnce(Rig) -> F) {
     let mut config = house(text);
-    config.mqtt = setting.broker.as_ref().map(|_| link::config());
+    let home_assistant = setting.home_assistant.clone();
+    config.mqtt = setting.broker.as_ref().map(|_| mqtt::Config { home_assistant, ..link::config() });
     virtually(async {
         let clock = Clock::simulated(BEGINNING);
         let world = daemon::simulated(&config, clock);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use homeostat::model::{ChannelId, ControllerId, OutputId, Quantity, SensorId};
-use homeostat::mqtt::discovery::{Controller, Form, Moves, Output, Sensor, Settings, Shown, Takes, Things};
+use homeostat::model::{ChannelId, ControllerId, OutputId, Quantity, SensorId, Shown};
+use homeostat::mqtt::discovery::{Controller, Form, Moves, Output, Sensor, Settings, Takes, Things};
 use proptest::prelude::*;
 
 pub fn settings(form: Form) -> Settings {
@@ -32,7 +32,7 @@ pub fn output(id: &str, takes: Takes, remote: bool, shown: Option<Shown>) -> Out
 
 pub fn controller(id: &str, input: &str, quantity: Quantity, moves: Moves) -> Controller {
     let (id, input) = (ControllerId::new(id).unwrap(), ChannelId::parse(input).unwrap());
-    Controller { id, input, quantity, moves, setpoints: 4.0..=44.0 }
+    Controller { id, input, quantity, moves, remote: true, setpoints: 4.0..=44.0 }
 }
 
 /// One thing of each kind that there is, by the name of its file.
@@ -87,6 +87,10 @@ pub fn kinds() -> Vec<(&'static str, Things)> {
         (
             "controller_of_something_else",
             controllers(vec![controller("damp", "soil.moisture", Quantity::Moisture, Moves::Raises)]),
+        ),
+        (
+            "controller_without_commands",
+            controllers(vec![Controller { remote: false, ..warmth("warmth", Moves::Raises) }]),
         ),
         ("alarm", Things { alarms: vec!["outputs.heater.pin".into(), "store".into()], ..nothing() }),
     ]

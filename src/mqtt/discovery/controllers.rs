@@ -49,7 +49,9 @@ pub(super) fn entities(controller: &Controller, names: &Names) -> Vec<Entity> {
         }),
     );
     let mut entities = vec![mode.aside(), output.aside()];
-    if controller.quantity == Quantity::Temperature {
+    if !controller.remote {
+        entities.push(part("setpoint", aim(controller, topic)));
+    } else if controller.quantity == Quantity::Temperature {
         entities.push(Entity::new(names, &[id], title(&[id]), climate(controller, topic, names)));
     } else {
         entities.push(part("setpoint", setpoint(controller, topic.clone(), names)));
@@ -101,6 +103,17 @@ fn setpoint(controller: &Controller, stat_t: String, names: &Names) -> Kind {
         mode: "box",
         dev_cla: controller.quantity.device_class(),
         unit_of_meas: Some(controller.quantity.unit()).filter(|unit| !unit.is_empty()),
+    })
+}
+
+/// Its setpoint, for those who may not change it.
+fn aim(controller: &Controller, stat_t: String) -> Kind {
+    Kind::Sensor(Sensor {
+        stat_t,
+        val_tpl: "{{ value_json.setpoint }}".into(),
+        dev_cla: controller.quantity.device_class(),
+        unit_of_meas: Some(controller.quantity.unit()).filter(|unit| !unit.is_empty()),
+        ..Sensor::default()
     })
 }
 

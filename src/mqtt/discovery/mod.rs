@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 pub use alarms::Standing;
 pub use changes::changes;
 pub use config::{Form, HomeAssistant, Settings};
-pub use things::{Controller, Moves, Output, Sensor, Shown, Takes, Things};
+pub use things::{Controller, Moves, Output, Sensor, Takes, Things};
 
 use entity::{Device, Entity, Origin};
 use names::Names;

@@ -5,7 +5,8 @@
 
 use super::entity::{BinarySensor, Brightness, Commands, Entity, Fan, Kind, Light, Number, Sensor, Speed, Switch};
 use super::names::{Names, title};
-use super::things::{Output, Shown, Takes};
+use super::things::{Output, Takes};
+use crate::model::Shown;
 
 const ON: &str = "on";
 const OFF: &str = "off";

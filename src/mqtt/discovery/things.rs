@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{ChannelId, ControllerId, OutputId, Quantity, SensorId};
+use crate::model::{ChannelId, ControllerId, OutputId, Quantity, SensorId, Shown};
 
 /// A node and everything on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,19 +55,6 @@ pub enum Takes {
     Levels,
 }
 
-/// As what an output is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// On and off, whatever it takes.
-    Switch,
-    /// 0 to 100 %. An output that takes on and off only is a switch then.
-    Number,
-    /// A lamp, which can be dimmed if it takes levels.
-    Light,
-    /// A fan, with a speed if it takes levels.
-    Fan,
-}
-
 impl Output {
     /// As what it is shown: what a person has said, else what fits.
     pub fn shown(&self) -> Shown {
@@ -90,6 +77,8 @@ pub struct Controller {
     pub quantity: Quantity,
     /// What it can do about it.
     pub moves: Moves,
+    /// Whether it takes commands over MQTT. If not, Home Assistant only shows it.
+    pub remote: bool,
     /// What its setpoint can be set to, in the channel's unit.
     pub setpoints: RangeInclusive<f64>,
 }
