@@ -52,6 +52,9 @@ pub(super) enum Taken {
 /// Outputs with `remote = false`, as the configuration that runs now has them.
 pub type Closed = Arc<Mutex<BTreeSet<OutputId>>>;
 
+/// So many rejections are told one by one.
+const TOLD_EACH: u64 = 10;
+
 /// Who takes commands.
 pub struct Commands {
     bus: Bus,
@@ -68,11 +71,6 @@ impl Commands {
     pub fn new(bus: Bus, clock: Clock, node: Arc<dyn Node>, closed: Closed) -> Self {
         let (owner, pending, rejected) = (Owner::new("mqtt"), Mutex::default(), AtomicU64::new(0));
         Self { bus, clock, node, closed, owner, pending, rejected }
-    }
-
-    /// How many messages were rejected, since the start.
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
     }
 
     /// What was published below the node's own topic, under `path` (`heater/set`).
@@ -171,8 +169,11 @@ impl Commands {
     }
 
     fn reject(&self, path: &str, why: &str, id: Option<String>) -> Taken {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("a command over MQTT is rejected: {path}: {why}");
+        let so_far = self.rejected.fetch_add(1, Ordering::Relaxed) + 1;
+        // Whoever publishes nonsense all day is not to fill the log with it.
+        if so_far <= TOLD_EACH || so_far.is_power_of_two() {
+            tracing::warn!("a command over MQTT is rejected: {path}: {why} ({so_far} since the start)");
+        }
         Taken::Answers(id.map(|id| (id, Outcome::Rejected(why.to_owned()))).into_iter().collect())
     }
 }

@@ -4,19 +4,11 @@
 //! Things ─▶ entities ─▶ messages(form) ─▶ changes(before, after) ─▶ the broker, retained
 //! ```
 //!
-//! Whoever has the connection does this:
+//! `announcer.rs` has what goes on at the broker: what an earlier process has left is taken from [`filters`] before anything is said,
+//! then the [`changes`] go out one after the other, and after a reload those from the messages before it to those after it. When
+//! `online` comes on one of [`births`], all is said again.
 //!
-//! 1. At the first connection of a process, subscribe to [`filters`], and for a second or two take what [`is_ours`] and is
-//!    retained there as what was published before. This is how things that were removed between two processes disappear.
-//!    Nothing of the discovery may be published earlier, or the broker forgets what there was.
-//! 2. Hand over [`changes`] from before to [`messages`], in their order. A topic may come twice, and then the second payload
-//!    must not replace the first before that is acknowledged.
-//! 3. After a reload, hand over the `changes` from the messages before it to those after it, and only then empty the topics
-//!    of what has gone.
-//! 4. When `online` comes on one of [`births`], hand over all `messages` again, and then all states.
-//! 5. At every change of an alarm, and once at the beginning, publish [`Standing`] on [`standing_topic`], retained.
-//!
-//! Without `home_assistant` in the file the messages are none, and the first three steps remove what was published before.
+//! Without `home_assistant` in the file the messages are none, and what was published before is removed.
 
 mod alarms;
 mod changes;
