@@ -16,15 +16,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use broker::{DEADLINE, Mosquitto, Received, Subscriber, free_port};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use homeostat::bus::{Bus, Tap};
 use homeostat::clock::Clock;
 use homeostat::message::{Alarm, Event, OutputState, SensorState};
 use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
-use homeostat::mqtt::{self, Broker, Config, Login, Mqtt};
+use homeostat::mqtt::commands::{self, Commands};
+use homeostat::mqtt::discovery::{Settings, Things};
+use homeostat::mqtt::{self, Behind, Broker, Config, Login, Mqtt, Network, Protocol};
 use homeostat::secret::Source;
 use log::Log;
 use puppet::Puppet;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 const STATUS: &str = "homeostat/greenhouse/status";
@@ -45,9 +49,13 @@ impl Node {
     }
 
     fn start_with(config: Config) -> Self {
+        Self::start_before(config, |_| Behind::default())
+    }
+
+    fn start_before(config: Config, behind: impl FnOnce(&Bus) -> Behind) -> Self {
         let bus = Bus::new(Clock::system(), 0);
         let tap = Arc::new(bus.tap(10_000, 1));
-        let mqtt = Mqtt::new(config, "greenhouse");
+        let mqtt = Mqtt::over(Arc::new(Network), config, "greenhouse", behind(&bus));
         let mut node = Self { bus, mqtt, tap, task: None, beats: Arc::default() };
         node.run();
         node
@@ -200,7 +208,7 @@ async fn a_day_at_the_broker(port: u16) {
     let mut newcomer = Subscriber::new(port, "homeostat/greenhouse/#").await;
     newcomer.until_latest(STATUS, "offline").await;
     newcomer.until(of(AIR)).await;
-    assert!(newcomer.seen.iter().all(|seen| !seen.topic.contains("alarm") && seen.retained), "{:#?}", newcomer.seen);
+    assert!(newcomer.seen.iter().all(|seen| !seen.topic.contains("alarm/") && seen.retained), "{:#?}", newcomer.seen);
 }
 
 #[cfg(feature = "embedded-broker")]
@@ -238,7 +246,7 @@ async fn more_topics_than_may_be_on_their_way_at_once_all_arrive() {
     let seqs: Vec<u64> = watcher
         .seen
         .iter()
-        .filter(|seen| seen.topic != STATUS)
+        .filter(|seen| seen.topic.ends_with("/value"))
         .map(|seen| seen.json()["seq"].as_u64().unwrap())
         .collect();
     assert_eq!(seqs, (1..=topics).collect::<Vec<u64>>());
@@ -308,6 +316,71 @@ async fn a_broker_that_forgot_everything_is_told_again() {
     newcomer_finds_everything(port).await;
 }
 
+/// A node with one alarm.
+struct OneAlarm;
+
+impl commands::Node for OneAlarm {
+    fn acknowledge(&self, alarm: &str) -> Result<(), String> {
+        if alarm == "sensors.air" { Ok(()) } else { Err(format!("there is no alarm {alarm}")) }
+    }
+
+    fn reload(&self) -> BoxFuture<'static, Result<String, String>> {
+        async { Err("line 7 is wrong".to_owned()) }.boxed()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn commands_are_heard_and_answered_and_home_assistant_is_told_in_both_versions() {
+    let broker = Mosquitto::start().await;
+    let mut other = Subscriber::new(broker.port, "#").await;
+    other.publish("homeostat/greenhouse/command/ack", r#"{"name":"sensors.air","id":"of-yesterday"}"#, true);
+    let left = "homeassistant/switch/homeostat-greenhouse/old/config";
+    other.publish(left, r#"{"uniq_id":"homeostat-greenhouse-old"}"#, true);
+    other.until(of(left)).await;
+    for protocol in [Protocol::V3, Protocol::V5] {
+        let things = Things {
+            node: "greenhouse".into(),
+            version: "1".into(),
+            sensors: Vec::new(),
+            outputs: Vec::new(),
+            controllers: Vec::new(),
+            alarms: vec!["sensors.air".into()],
+        };
+        let (_things, watched) = watch::channel(Arc::new(things));
+        let home_assistant = Some(Settings::default());
+        let log = Log::begin();
+        let mut node = Node::start_before(Config { protocol, home_assistant, ..config(broker.port) }, |bus| {
+            let commands = Commands::new(bus.clone(), Clock::system(), Arc::new(OneAlarm), commands::Closed::default());
+            Behind { commands: Some(Arc::new(commands)), things: Some(watched), readings: None }
+        });
+        log.until("it is retained").await;
+        other.seen.clear();
+        for (command, payload, result, why) in [
+            ("command/ack", r#"{"name":"sensors.air","id":"ID"}"#, "done", ""),
+            ("command/ack", r#"{"name":"sensors.soil","id":"ID"}"#, "rejected", "no alarm sensors.soil"),
+            ("command/reload", r#"{"id":"ID"}"#, "rejected", "line 7"),
+            ("heater/set", r#"{"on":true,"id":"ID"}"#, "rejected", "no output and no controller heater"),
+        ] {
+            let id = format!("{:x}", fastrand::u64(..));
+            other.publish(&format!("homeostat/greenhouse/{command}"), &payload.replace("ID", &id), false);
+            let topic = format!("homeostat/greenhouse/result/{id}");
+            let answer = other.until(|seen| seen.topic == topic && !seen.payload.contains("accepted")).await;
+            assert!(!answer.retained && answer.json()["result"] == result, "{protocol:?}: {answer:?}");
+            assert!(answer.payload.contains(why), "{protocol:?}: {answer:?}");
+        }
+        let config = "homeassistant/device/homeostat-greenhouse/config";
+        other.until(|seen| seen.topic == config && seen.payload.contains("Alarm sensors.air")).await;
+        other.seen.clear();
+        other.publish("homeassistant/status", "online", false);
+        other.until(|seen| seen.topic == config && seen.payload.contains("Alarm sensors.air")).await;
+        node.stop().await;
+    }
+    let mut newcomer = Subscriber::new(broker.port, left).await;
+    other.publish(left, "now", false);
+    assert_eq!(newcomer.next().await.payload, "now", "a thing that there is no more is still told of");
+}
+
 #[tokio::test]
 #[ignore = "needs mosquitto"]
 async fn a_wrong_password_is_waited_out_and_can_be_put_right() {
@@ -347,7 +420,7 @@ async fn an_acknowledgement_that_never_comes_and_a_lost_session_lose_nothing() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let node = Node::start(listener.local_addr().unwrap().port());
     // More than may be on their way at once, so that packet ids come round.
-    let mut expected = BTreeSet::from([STATUS.to_owned()]);
+    let mut expected = BTreeSet::from([STATUS.to_owned(), "homeostat/greenhouse/alarm".to_owned()]);
     for n in 0..250 {
         let channel = ChannelId::parse(&format!("s{n}.value")).unwrap();
         node.bus.publish(&channel, Quantity::Voltage, Sample::Good(1.0));

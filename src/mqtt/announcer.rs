@@ -3,7 +3,7 @@
 //! The way of a process: look what an earlier one has left → hand over the changes, one after the other → after each reload the
 //! changes from before to after. The outbox says again after a broken connection what it was given.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 
 use super::discovery::{Messages, changes};
@@ -61,6 +61,10 @@ impl Announcer {
     pub fn looked(&mut self) {
         if let Stage::Looking(found) = mem::replace(&mut self.stage, Stage::Telling) {
             self.waiting = changes(&found, &self.should).into();
+            // What lies there already is said, too: the outbox can say again only what it was given.
+            let said: BTreeSet<String> = self.waiting.iter().map(|(topic, _)| topic.clone()).collect();
+            let same = self.should.iter().filter(|(topic, _)| !said.contains(*topic));
+            self.waiting.extend(same.map(|(topic, payload)| (topic.clone(), payload.clone())));
         }
     }
 
@@ -129,6 +133,18 @@ mod tests {
         assert!(all.contains(&"ha/switch/n/x/config  true".to_owned()), "{all:?}");
         assert_eq!(all.last(), Some(&format!("ha/device/n/config {LAMP} true")));
         assert!(!announcer.connected());
+    }
+
+    #[test]
+    fn what_lies_there_already_is_said_so_that_it_can_be_said_again() {
+        let (mut announcer, mut outbox) = (Announcer::default(), Outbox::default());
+        announcer.tell(messages(&[("t", LAMP)]));
+        announcer.connected();
+        announcer.found("t", LAMP.as_bytes());
+        announcer.looked();
+        assert_eq!(said(&mut announcer, &mut outbox), [format!("t {LAMP} true")]);
+        outbox.say_again();
+        assert!(outbox.next(9).is_some());
     }
 
     #[test]

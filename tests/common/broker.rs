@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rumqttc::{Client, Event, MqttOptions, Outgoing, Packet, QoS};
+use rumqttc::{Client, Event, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
 use tokio::sync::mpsc;
 
 /// A test that waits longer than this has failed.
@@ -80,6 +80,12 @@ impl Subscriber {
         let confirmed = tokio::time::timeout(DEADLINE, confirmed.recv()).await.expect("no answer to the subscription");
         confirmed.expect("the subscriber has gone").expect("cannot subscribe");
         Self { client, messages, seen: Vec::new() }
+    }
+
+    /// Says something to whoever listens.
+    pub fn publish(&self, topic: &str, payload: &str, retain: bool) {
+        let once = PublishOptions::at_least_once();
+        self.client.publish(topic, payload, if retain { once.retained() } else { once }).unwrap();
     }
 
     /// Waits for the next message.
