@@ -40,7 +40,7 @@ const ROOMS: &[Room] = &[
     Room { name: "lifeline", may: &[&["clock", "model", "panics"]] },
     Room { name: "message", may: &[&["model"]] },
     Room { name: "bus", may: &[&["clock", "message", "model", "panics"]] },
-    Room { name: "alarms", may: &[&["bus", "clock", "message", "model", "panics", "secret"], READING] },
+    Room { name: "alarms", may: &[&["bus", "clock", "files", "message", "model", "panics", "secret"], READING] },
     Room { name: "files", may: &[] },
     Room { name: "secret", may: &[READING] },
     Room { name: "copies", may: &[&["files", "panics"]] },

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::Alarms;
+use crate::files;
 use crate::message::Alarm;
 use crate::model::Timestamp;
 
@@ -102,10 +103,8 @@ pub fn recall(file: &Path) -> Recalled {
             Err(wrong) => wrong,
         },
     };
-    let mut aside = file.as_os_str().to_owned();
-    aside.push(".damaged");
-    let what_now = match fs::rename(file, &aside) {
-        Ok(()) => format!("it was put aside as {}", Path::new(&aside).display()),
+    let what_now = match files::put_aside(file) {
+        Ok(aside) => format!("it was put aside as {}", aside.display()),
         Err(error) => format!("it could not be put aside either ({error})"),
     };
     Recalled { alarms: Vec::new(), damage: Some(format!("{} cannot be read: {wrong}; {what_now}", file.display())) }

@@ -125,8 +125,6 @@ fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")?;
     // In KiB.
     db.pragma_update(None, "cache_size", -1024)?;
-    // What a deletion sorts is small, and /tmp may lie on the card.
-    db.pragma_update(None, "temp_store", "MEMORY")?;
     // In pages: the log goes into the file about twice an hour at fifty readings a second.
     db.pragma_update_and_check(None, "wal_autocheckpoint", 2000, |_| Ok(()))?;
     // In bytes. A reader that stays for long makes it longer than that; then it is cut again.
@@ -138,6 +136,8 @@ fn prepare(db: &mut Connection, version: usize) -> rusqlite::Result<()> {
         transaction.pragma_update(None, "user_version", index as i64 + 1)?;
         transaction.commit()?;
     }
+    // What a deletion sorts is small, and /tmp may lie on the card. What a migration sorts may be larger than the memory.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Bytes, Data, Path};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -124,7 +124,8 @@ pub(super) async fn why(state: Data<State>, name: Path<String>) -> Answer {
     })
 }
 
-pub(super) async fn acknowledge(state: Data<State>, name: Path<String>) -> Answer {
+/// What acts takes the body too, though nothing is in it: then a request that is broken off or broken has no effect.
+pub(super) async fn acknowledge(state: Data<State>, name: Path<String>, _whole: Bytes) -> Answer {
     let standing = state.alarms.standing_now();
     if state.alarms.acknowledge(&name).is_err() {
         return Err(Failure::no_such("alarm", &name, standing.iter().map(|alarm| &*alarm.name)));
@@ -133,7 +134,7 @@ pub(super) async fn acknowledge(state: Data<State>, name: Path<String>) -> Answe
     ok(&Acknowledged { alarm: name.as_str().into(), stands })
 }
 
-pub(super) async fn reload(state: Data<State>) -> Answer {
+pub(super) async fn reload(state: Data<State>, _whole: Bytes) -> Answer {
     match timeout(LONGEST_RELOAD, state.commands.reload()).await {
         Ok(Ok(summary)) => ok(&Reloaded { summary: summary.into() }),
         Ok(Err(refused)) => Err(Failure::new(StatusCode::CONFLICT, refused.text, refused.hint)),
