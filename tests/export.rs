@@ -63,6 +63,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file())
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
         // Readers of one file agree on what they read by these two, in which nothing stands.
         .filter(|(name, bytes)| !name.ends_with("-shm") && !(name.ends_with("-wal") && bytes.is_empty()))
@@ -139,11 +140,14 @@ fn what_is_exported_and_read_again_is_what_the_store_holds() {
         let (code, text, _) = ask(at, &[&["export", "--format", "jsonl"], &arguments[..]].concat());
         assert_eq!((code, text.lines().count()), (0, expected.len()));
         for (line, row) in text.lines().zip(&expected) {
+            // As text, for not every reader of JSON takes a number's last digit as it stands.
+            let value = format!("\"value\":{},", serde_json::to_string(&row.value).unwrap());
+            assert!(line.contains(&value), "{line}");
             let line: Value = serde_json::from_str(line).unwrap();
-            assert_eq!((line["value"].as_f64(), line["seq"].as_u64()), (row.value, row.seq));
+            assert_eq!((line["seq"].as_u64(), line["reason"].as_str()), (row.seq, row.reason.as_deref()));
             assert_eq!(
-                (line["reason"].as_str(), line["time"].as_str()),
-                (row.reason.as_deref(), Some(&*row.time.to_string()))
+                (line["channel"].as_str(), line["time"].as_str()),
+                (Some(&*row.channel), Some(&*row.time.to_string()))
             );
         }
     }

@@ -214,7 +214,7 @@ fn readable(file: &Path) -> Result<(), Sorry> {
             "give the path of a database (--database FILE)",
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Sorry::missing(
-            format!("no daemon answers, and there is no database {}", file.display()),
+            format!("there is no database {}", file.display()),
             "start the daemon, or say where the database is (--database FILE, or --config FILE)",
         )),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Sorry::failed(

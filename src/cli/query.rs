@@ -10,10 +10,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::database::{Channels, Database, Sorry, Which};
-use super::page::{Ink, Page, ago, span};
+use super::page::{Ink, Page, ago};
 use super::spark::Spark;
 use super::when::{When, age, when};
 use crate::clock::Clock;
+use crate::config::written;
 use crate::model::Timestamp;
 use crate::store::query::{self, Range, Resolution, Row};
 
@@ -59,14 +60,15 @@ pub fn query(Query { channels, last, from, to, json, which }: Query) -> Result<(
     let now = Clock::system().wall();
     let is_now = to.is_none();
     let to = to.map_or(now, |to| to.seen_at(now));
-    let from = from.map_or_else(|| to - last.unwrap_or(LAST), |from| from.seen_at(now));
+    let last = if from.is_none() { last.or(Some(LAST)) } else { None };
+    let from = from.map_or_else(|| to - last.unwrap_or_default(), |from| from.seen_at(now));
     if from >= to {
         return Err(Sorry::missing(format!("--from ({from}) is not before --to ({to})"), "swap them"));
     }
     // A reading of this very millisecond is one, too.
     let end = Timestamp::from_millis(to.as_millis().saturating_add(i64::from(is_now)));
     let range = Range { channels: database.choose(channels)?, from: Some(from), to: Some(end) };
-    let look = Look { from, to, now, is_now };
+    let look = Look { from, to, now, is_now, last };
     let seen = look.at(&database, &range)?;
     let mut out = io::stdout();
     let text = if json {
@@ -90,6 +92,8 @@ struct Look {
     now: Timestamp,
     /// Whether `to` is.
     is_now: bool,
+    /// How far back from `to`, if that was said.
+    last: Option<Duration>,
 }
 
 /// By channel and unit, for a channel may have had another one once.
@@ -197,6 +201,7 @@ impl Look {
         }
         let number =
             |course: &Course, value: f64| if course.count > 0 { format!("{value:.2}") } else { "-".to_owned() };
+        let units = seen.keys().map(|(_, unit)| unit.chars().count()).max().unwrap_or_default();
         let rows: Vec<[String; 7]> = seen
             .iter()
             .map(|((channel, unit), course)| {
@@ -209,7 +214,7 @@ impl Look {
                 };
                 let numbers = [course.min, course.mean(), course.max].map(|value| number(course, value));
                 let [min, mean, max] = numbers;
-                [channel.to_string(), min, mean, max, format!("{last} {unit}"), age, course.count.to_string()]
+                [channel.to_string(), min, mean, max, format!("{last} {unit:<units$}"), age, course.count.to_string()]
             })
             .collect();
         let heading = ["", "min", "mean", "max", "last", "", "readings"].map(str::to_owned);
@@ -239,13 +244,15 @@ impl Look {
         text
     }
 
-    /// What the columns stand for, as long as there is room for it.
+    /// What the columns stand for, if there is room for it.
     fn span(&self, columns: usize, page: &Page) -> String {
-        let length = span(u64::try_from(self.to.as_millis().saturating_sub(self.from.as_millis())).unwrap_or(0) / 1000);
-        let short = if self.is_now { format!("last {length}") } else { length };
-        let long = format!("{} to {}", page.time(self.from, self.now), page.time(self.to, self.now));
-        let long = if self.is_now { short.clone() } else { long };
-        [long, short].into_iter().find(|text| text.chars().count() <= columns).unwrap_or_default()
+        let time = |time| page.time(time, self.now);
+        let text = match (self.last, self.is_now) {
+            (Some(last), true) => format!("last {}", written(last)),
+            (_, true) => format!("since {}", time(self.from)),
+            (_, false) => format!("{} to {}", time(self.from), time(self.to)),
+        };
+        if text.chars().count() <= columns { text } else { String::new() }
     }
 }
 
@@ -258,7 +265,8 @@ mod tests {
     #[test]
     fn a_channel_is_a_line() {
         let now = Timestamp::from_millis(1_795_250_000_250);
-        let look = Look { from: now - Duration::from_secs(3600), to: now, now, is_now: true };
+        let last = Duration::from_secs(3600);
+        let look = Look { from: now - last, to: now, now, is_now: true, last: Some(last) };
         let mut seen = Seen::new();
         let mut add = |channel: &str, unit: &str, age: u64, value: Option<f64>| {
             let row = Row {
@@ -284,9 +292,9 @@ mod tests {
         assert_eq!(
             text,
             "\
-                 last 1 h      min   mean    max      last             readings
+                 last 1h       min   mean    max      last             readings
 air.temperature  ▁▁▂   ▄▅▆▇█  14.10  17.39  20.00  20.00 °C    2 s ago        45
-soil.moisture                     -      -      -     bad %  1 min ago         0
+soil.moisture                     -      -      -    bad %   1 min ago         0
 "
         );
         assert!(text.lines().all(|line| line.chars().count() < 80 + 8));
