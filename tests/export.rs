@@ -226,6 +226,9 @@ fn beside_a_daemon_the_newest_reading_is_there_at_once() {
     let lines = |text: String| text.lines().count() as u64;
     let of_copy = lines(ask(at, &["export", "--database", "copy.db"]).1);
     assert!(of_copy > stored && of_copy < lines(ask(at, &["export"]).1) + 1);
+    drop(copy);
+    let company = |name: &&str| at.join(name).exists();
+    assert_eq!(["copy.db-wal", "copy.db-shm", ".copy.db.new", "copy.db.new"].iter().find(|name| company(name)), None);
     assert_eq!(daemon.stop().0, Some(0));
 }
 

@@ -56,6 +56,8 @@ fn copy(file: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()
         }
     }
     drop(backup);
+    // A copy is one file, also after somebody has read it. The daemon that is given it makes a log again.
+    copied.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(target)?;
     let found: String = copied.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(target)?;
     if found != "ok" {
         return Err(StoreError::Damaged { file: file.to_owned(), what: found.trim().to_owned() });
