@@ -138,10 +138,13 @@ impl Look {
         for channel in query::channels(&database.file)?.into_iter().filter(|channel| range.names(&channel.name)) {
             seen.insert((channel.name.into(), channel.unit.into()), self.course());
         }
-        let finest = match self.to.as_millis().saturating_sub(self.from.as_millis()) {
-            ..=RAW => Resolution::Raw,
-            ..=MINUTES => Resolution::Minutes,
-            _ => Resolution::Hours,
+        let length = self.to.as_millis().saturating_sub(self.from.as_millis());
+        let finest = if length <= RAW {
+            Resolution::Raw
+        } else if length <= MINUTES {
+            Resolution::Minutes
+        } else {
+            Resolution::Hours
         };
         // What is too old to be there so finely is there more coarsely.
         for resolution in [Resolution::Raw, Resolution::Minutes, Resolution::Hours] {
