@@ -106,6 +106,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["anyhow", "clap"], &["cli/", "main.rs"]),
     (&["actix_web"], &["web/"]),
     (&["httparse"], &["cli/client.rs"]),
+    (&["csv", "terminal_size"], &["cli/"]),
     (
         &["actix"],
         &[

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// Where systemd's RuntimeDirectory is, for people who ask from their own shell.
-const SYSTEMD: &str = "/run/homeostat";
+pub const SYSTEMD: &str = "/run/homeostat";
 
 /// Where daemons may be listening, the likeliest first.
 #[derive(Debug, Clone)]

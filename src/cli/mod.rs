@@ -2,18 +2,25 @@
 
 mod alarms;
 mod attempt;
+mod backup;
 mod banner;
+mod bar;
 mod check;
 mod client;
+mod database;
+mod export;
 mod machine;
 mod page;
 mod papers;
+mod query;
 mod reload;
 mod run;
 mod safe;
 mod serve;
+mod spark;
 mod status;
 mod take_over;
+mod when;
 mod why;
 
 use std::ffi::OsString;
@@ -25,6 +32,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use self::client::{Client, Trouble};
+use self::database::Sorry;
 use crate::config::Wrong;
 
 /// How the process ends. Scripts and systemd units rely on these numbers.
@@ -41,7 +49,7 @@ pub enum Exit {
     /// a command that speaks to one: no daemon answers.
     Start = 3,
     /// The daemon ran and had to end, or answered what no daemon should. Starting again may help. Of `safe`: an output may not be
-    /// safe.
+    /// safe. Of what reads the database: it cannot be read, or what comes of it cannot be written.
     Failed = 4,
 }
 
@@ -53,10 +61,11 @@ impl From<Exit> for ExitCode {
 
 const EXIT_CODES: &str = "Exit codes:
   0  all went well
-  1  the configuration is wrong or cannot be read, or there is no such output or alarm
+  1  the configuration is wrong or cannot be read, or there is no such output, alarm, channel or file
   2  the command line is wrong
   3  the daemon could not start: hardware, database, the broker's port; it runs already; or none answers
-  4  the daemon failed while it ran; of `safe`: an output may not be safe";
+  4  the daemon failed while it ran; of `safe`: an output may not be safe; of `query`, `export` and `backup`:
+     the database cannot be read, or the copy not be written";
 
 /// Keeps a greenhouse, a fermenter or a reef tank as its owner wants it.
 #[derive(Debug, Parser)]
@@ -130,6 +139,12 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
+    /// Show how channels went: the last day, or any other range
+    Query(query::Query),
+    /// Write readings as CSV or JSON lines
+    Export(export::Export),
+    /// Copy the database while the daemon runs on
+    Backup(backup::Backup),
 }
 
 /// Which daemon is meant.
@@ -160,6 +175,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         // Without names, `all` is given: clap has seen to that.
         Command::Ack { names, all: _, at } => ask(at, |daemon| alarms::acknowledge(daemon, &names)),
         Command::Reload { at } => ask(at, reload::reload),
+        Command::Query(what) => told(query::query(what)),
+        Command::Export(what) => told(export::export(what)),
+        Command::Backup(what) => told(backup::backup(what)),
+    }
+}
+
+/// Reads a database.
+fn told(done: Result<(), Sorry>) -> Exit {
+    match done {
+        Ok(()) => Exit::Fine,
+        Err(Sorry { exit, text }) => {
+            let _ = io::stderr().write_all(text.as_bytes());
+            exit
+        }
     }
 }
 

@@ -159,6 +159,13 @@ pub struct Reloaded<'a> {
     pub summary: Cow<'a, str>,
 }
 
+/// `POST /api/v1/flush`: every reading until then is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flushed<'a> {
+    /// The database, from the root on.
+    pub file: Cow<'a, str>,
+}
+
 /// The body of every status above 399.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure<'a> {

@@ -14,10 +14,11 @@ use super::{StoreError, read};
 const STEP: i32 = 512;
 
 /// Copies the database as it is at this moment to `to`, which then holds either what it held before or the whole copy. `progress`
-/// hears how many pages are done, of how many. What the daemon writes meanwhile waits in its log. Blocks.
+/// hears how many pages are done, of how many. What the daemon writes meanwhile waits in its log. Only a copy that SQLite finds
+/// whole comes to its place. Blocks.
 ///
 /// # Errors
-/// One of the two cannot be read or written; nothing half-made is left.
+/// One of the two cannot be read or written, or the database is damaged; nothing half-made is left.
 pub fn backup(file: &Path, to: &Path, progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
     let mut beside = OsString::from(to);
     beside.push(".new");
@@ -49,11 +50,19 @@ fn copy(file: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()
         let pages = |pages: i32| u64::try_from(pages).unwrap_or(0);
         progress(pages(known.pagecount - known.remaining), pages(known.pagecount));
         match step {
-            StepResult::Done => return Ok(()),
+            StepResult::Done => break,
             StepResult::More => {}
             _ => return Err(target(busy())),
         }
     }
+    drop(backup);
+    // A copy is one file, also after somebody has read it. The daemon that is given it makes a log again.
+    copied.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(target)?;
+    let found: String = copied.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(target)?;
+    if found != "ok" {
+        return Err(StoreError::Damaged { file: file.to_owned(), what: found.trim().to_owned() });
+    }
+    Ok(())
 }
 
 fn busy() -> rusqlite::Error {

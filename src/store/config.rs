@@ -120,16 +120,20 @@ impl Value for Age {
         if text == "forever" {
             return Ok(Self(None));
         }
-        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-        let days: u32 = match unit.trim() {
-            "d" | "day" | "days" => 1,
-            "w" | "week" | "weeks" => 7,
-            "y" | "year" | "years" => 365,
-            _ => return Duration::read(value).map(|age| Self(Some(age))).map_err(|_| HINT.to_owned()),
-        };
-        let number: u32 = number.parse().map_err(|_| HINT)?;
-        DAY.checked_mul(number).and_then(|age| age.checked_mul(days)).map(|age| Self(Some(age))).ok_or(HINT.to_owned())
+        age(text).map(|age| Self(Some(age))).ok_or(HINT.to_owned())
     }
+}
+
+/// `30d`, `8w`, `1y` (365 days), or a duration as everywhere else: `12h`, `1h 30m`.
+pub fn age(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let days: u32 = match unit.trim() {
+        "d" | "day" | "days" => 1,
+        "w" | "week" | "weeks" => 7,
+        "y" | "year" | "years" => 365,
+        _ => return Duration::read(&DeValue::String(text.into())).ok(),
+    };
+    DAY.checked_mul(number.parse().ok()?).and_then(|age| age.checked_mul(days))
 }
 
 /// Bytes: `"2GB"`, `"500MB"`; a thousand kilobytes are a megabyte.

@@ -38,6 +38,19 @@ pub enum StoreError {
         /// The newest schema of this program.
         known: i64,
     },
+    /// Written by an older homeostat, and not yet brought to the current schema.
+    #[error(
+        "{} was written by an older homeostat (schema {found}, this one reads {known}): \
+         start the daemon on it once, or on a copy of it", .file.display()
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// The schema of this program.
+        known: usize,
+    },
     /// SQLite could not.
     #[error("cannot {what} {}: {source}; {}", .file.display(), advice(.source))]
     Sqlite {

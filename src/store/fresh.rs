@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +162,21 @@ impl Fresh {
     fn failed(&self, error: &dyn std::fmt::Display) -> String {
         format!("cannot begin {}: {error}; check that homeostat's user may write there", self.file.display())
     }
+}
+
+/// What is left there, without a change to it. It is only to be had whole together with its log, and by whoever may write both, so a
+/// copy of the two is opened, in the directory `scratch`, which must not be there yet. Blocks.
+pub(super) fn look(file: &Path, scratch: &Path) -> io::Result<Vec<Entry>> {
+    let copy = scratch.join(super::FRESH);
+    // What is in the house is for nobody else to read.
+    fs::DirBuilder::new().mode(0o700).create(scratch)?;
+    let copied = company(file).iter().zip(company(&copy)).try_for_each(|(from, to)| match fs::copy(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    });
+    let found = copied.and_then(|()| connect(&copy).and_then(|db| left(&db)).map_err(io::Error::other));
+    let _ = fs::remove_dir_all(scratch);
+    found.map(|left| left.entries)
 }
 
 fn company(file: &Path) -> [PathBuf; 2] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tracing::{error, info, warn};
 
+use super::asked::Asked;
 use super::disk::{Disk, Operation};
 use super::entry::Entry;
 use super::fresh::{Fresh, Left};
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     /// Never locked while the disk works.
     pub(super) keeper: Mutex<Keeper>,
     pub(super) lost: AtomicU64,
+    /// Who waits for a flush.
+    pub(super) asked: Asked,
     /// What the tap had no room for.
     pub(super) unheard: AtomicU64,
     /// Up to where the history's reader has everything.
@@ -108,6 +111,7 @@ impl Store {
             health: Mutex::default(),
             keeper: Mutex::default(),
             lost: AtomicU64::new(0),
+            asked: Asked::default(),
             unheard: AtomicU64::new(0),
             on_disk: AtomicU64::new(UNKNOWN),
             longest: Default::default(),

@@ -73,6 +73,11 @@ impl Health {
         self.trouble.is_some()
     }
 
+    /// Why nothing can be written.
+    pub(super) fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.as_ref().map(|trouble| trouble.text.clone())
+    }
+
     /// Whether it is worth a try.
     pub(super) fn may_try(&self, now: Monotonic) -> bool {
         self.trouble.as_ref().is_none_or(|trouble| now >= trouble.until)

@@ -22,6 +22,7 @@
 //! database cannot be asked they go on from the time (`numbers.rs`).
 
 mod aside;
+mod asked;
 mod backup;
 mod batches;
 mod config;
@@ -49,7 +50,7 @@ mod writer;
 mod tests;
 
 pub use backup::backup;
-pub use config::{Config, Keep};
+pub use config::{Config, Keep, age};
 pub use disk::{Disk, RealDisk};
 pub use entry::{Numbered, OutputChange};
 pub use error::StoreError;

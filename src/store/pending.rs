@@ -97,7 +97,8 @@ impl Pending {
         readings.filter(|reading| reading.seq > seq).take(most).cloned().collect()
     }
 
-    fn end(&self) -> u64 {
+    /// How many there ever were.
+    pub(super) fn end(&self) -> u64 {
         self.gone + self.entries.len() as u64
     }
 

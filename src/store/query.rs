@@ -1,14 +1,20 @@
 //! For people and their commands: what lies in a database, with or without a daemon that writes it. Opens it for reading alone.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::{StoreError, read};
+use super::entry::{Entry, Numbered};
+use super::writer::whole;
+use super::{StoreError, fresh, meta, read, schema};
 use crate::model::Timestamp;
+
+/// So many readings are looked at for the newest of each channel: a day of one a second.
+const LOOKED_BACK: i64 = 100_000;
 
 /// Which readings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +27,8 @@ pub struct Range {
     pub to: Option<Timestamp>,
 }
 
-/// How finely.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How finely, the finest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resolution {
     /// Every reading.
     Raw,
@@ -66,6 +72,14 @@ pub struct Channel {
     pub unit: String,
 }
 
+/// Whether the file is a database of ours, of a schema that is known here.
+///
+/// # Errors
+/// It is not, or it cannot be read.
+pub fn check(file: &Path) -> Result<(), StoreError> {
+    schema::check(&read::open(file).map_err(|source| read::failed(file, source))?, file)
+}
+
 /// Every channel, by name. One that has changed its unit is there twice.
 ///
 /// # Errors
@@ -88,19 +102,123 @@ pub fn rows(
     resolution: Resolution,
     mut each: impl FnMut(Row) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
-    read::ask(file, |db| {
-        // One moment of the file, however long it takes to read.
-        let db = db.unchecked_transaction()?;
-        let chosen = Chosen::read(&db, &range.channels)?;
-        if chosen.series.is_empty() {
-            return Ok(());
-        }
-        match resolution {
-            Resolution::Raw => raw(&db, range, &chosen, &mut each),
-            Resolution::Minutes => rolled_up(&db, "rollup_minutes", range, &chosen, &mut each),
-            Resolution::Hours => rolled_up(&db, "rollup_hours", range, &chosen, &mut each),
-        }
+    in_one_moment(file, range, |db, chosen| match resolution {
+        Resolution::Raw => raw(db, range, chosen, i64::MIN, &mut each),
+        Resolution::Minutes => rolled_up(db, "rollup_minutes", range, chosen, &mut each),
+        Resolution::Hours => rolled_up(db, "rollup_hours", range, chosen, &mut each),
     })
+}
+
+/// The same for a look at all of it: what is in no roll-up yet comes behind it, reading by reading, so nothing is missing and
+/// nothing is there twice.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn overview(
+    file: &Path,
+    range: &Range,
+    resolution: Resolution,
+    mut each: impl FnMut(Row),
+) -> Result<(), StoreError> {
+    let mut each = |row| {
+        each(row);
+        ControlFlow::Continue(())
+    };
+    in_one_moment(file, range, |db, chosen| {
+        let table = match resolution {
+            Resolution::Raw => return raw(db, range, chosen, i64::MIN, &mut each),
+            Resolution::Minutes => "rollup_minutes",
+            Resolution::Hours => "rollup_hours",
+        };
+        rolled_up(db, table, range, chosen, &mut each)?;
+        let rolled_up = whole(meta::get(db, meta::ROLLED_UP)?);
+        raw(db, range, chosen, rolled_up.saturating_add(1), &mut each)
+    })
+}
+
+/// The newest reading of each of these channels (`Range::channels`), if it is not older than many others.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn newest(file: &Path, channels: &[String]) -> Result<Vec<Row>, StoreError> {
+    let range = Range { channels: channels.to_vec(), ..Range::default() };
+    let mut found = Vec::new();
+    in_one_moment(file, &range, |db, chosen| {
+        let mut missing = chosen.series.clone();
+        let mut select = db.prepare(&format!("SELECT {COLUMNS} ORDER BY seq DESC LIMIT {LOOKED_BACK}"))?;
+        let mut rows = select.query(())?;
+        while let Some(row) = rows.next()?.filter(|_| !missing.is_empty()) {
+            if let Some((channel, unit)) = missing.remove(&row.get(1)?) {
+                found.push(reading(row, &channel, &unit)?);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Readings of the range that a daemon which was killed has left in `tier`, the file of the fresh tier, and that are not in the
+/// database `file` yet. Changes neither; works in `scratch`, a directory that it makes and takes away.
+///
+/// # Errors
+/// What is left cannot be read, in words.
+pub fn left(file: &Path, tier: &Path, scratch: &Path, range: &Range) -> Result<Vec<Row>, String> {
+    let entries = match fresh::look(tier, scratch) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        looked => looked.map_err(|error| error.to_string())?,
+    };
+    let last = "SELECT coalesce(max(seq), 0) FROM readings";
+    let last: i64 =
+        read::ask(file, |db| db.query_row(last, (), |row| row.get(0))).map_err(|error| error.to_string())?;
+    let (from, to) = limits(range);
+    let readings = entries.into_iter().filter_map(|entry| match entry {
+        Entry::Reading(reading) => Some(reading),
+        Entry::Alarm(_) | Entry::Output(_) => None,
+    });
+    let is_wanted = |reading: &Numbered| {
+        let in_time = (from..=to).contains(&reading.time.as_millis());
+        in_time && whole(reading.seq) > last && range.names(reading.channel.as_str())
+    };
+    Ok(readings.filter(is_wanted).map(Row::from).collect())
+}
+
+/// One moment of the file, however long it takes to read, unless nothing of it is wanted.
+fn in_one_moment(
+    file: &Path,
+    range: &Range,
+    read: impl FnOnce(&Connection, &Chosen) -> rusqlite::Result<()>,
+) -> Result<(), StoreError> {
+    read::ask(file, |db| {
+        let db = db.unchecked_transaction()?;
+        let chosen = Chosen::read(&db, range)?;
+        if chosen.series.is_empty() { Ok(()) } else { read(&db, &chosen) }
+    })
+}
+
+impl Range {
+    /// Whether a channel of that name is among them.
+    pub fn names(&self, channel: &str) -> bool {
+        let sensor = channel.split_once('.').map_or(channel, |(sensor, _)| sensor);
+        self.channels.is_empty() || self.channels.iter().any(|wanted| wanted == channel || wanted == sensor)
+    }
+}
+
+impl From<Numbered> for Row {
+    fn from(reading: Numbered) -> Self {
+        let value = reading.sample.value();
+        Self {
+            time: reading.time,
+            channel: reading.channel.as_str().into(),
+            unit: (&*reading.unit).into(),
+            value,
+            min: value,
+            max: value,
+            count: 1,
+            quality: reading.sample.quality(),
+            reason: reading.sample.reason().cloned(),
+            seq: Some(reading.seq),
+        }
+    }
 }
 
 /// About how many rows that would be, without looking at them.
@@ -111,7 +229,7 @@ pub fn estimate(file: &Path, range: &Range, resolution: Resolution) -> Result<u6
     let (from, to) = limits(range);
     read::ask(file, |db| {
         let all: i64 = db.query_row("SELECT count(*) FROM series", (), |row| row.get(0))?;
-        let chosen = Chosen::read(db, &range.channels)?;
+        let chosen = Chosen::read(db, range)?;
         let found: f64 = match resolution {
             Resolution::Raw => {
                 let batches =
@@ -154,14 +272,13 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn read(db: &Connection, channels: &[String]) -> rusqlite::Result<Self> {
+    fn read(db: &Connection, range: &Range) -> rusqlite::Result<Self> {
         let mut select = db.prepare("SELECT id, name, unit FROM series")?;
         let mut rows = select.query(())?;
         let mut series = HashMap::new();
         while let Some(row) = rows.next()? {
             let name: String = row.get(1)?;
-            let sensor = name.split_once('.').map_or(name.as_str(), |(sensor, _)| sensor);
-            if channels.is_empty() || channels.iter().any(|wanted| *wanted == name || wanted == sensor) {
+            if range.names(&name) {
                 series.insert(row.get(0)?, (name.into(), row.get::<_, String>(2)?.into()));
             }
         }
@@ -174,10 +291,12 @@ impl Chosen {
     }
 }
 
+/// Of those with a number from `above` on.
 fn raw(
     db: &Connection,
     range: &Range,
     chosen: &Chosen,
+    above: i64,
     each: &mut impl FnMut(Row) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let (from, to) = limits(range);
@@ -189,37 +308,43 @@ fn raw(
     let last: i64 = db.query_row(&format!("SELECT {LAST_BATCH}"), (), |row| row.get(0))?;
     spans.push((last.saturating_add(1), i64::MAX));
     let mut select = db.prepare(&format!(
-        "SELECT seq, series, time, value, quality, text FROM readings LEFT JOIN reasons ON reasons.id = readings.reason
-         WHERE seq BETWEEN ?1 AND ?2 AND time BETWEEN ?3 AND ?4 AND series IN ({}) ORDER BY seq",
+        "SELECT {COLUMNS} WHERE seq BETWEEN ?1 AND ?2 AND time BETWEEN ?3 AND ?4 AND series IN ({}) ORDER BY seq",
         chosen.list()
     ))?;
     for (first, last) in spans {
-        let mut rows = select.query((first, last, from, to))?;
+        let mut rows = select.query((first.max(above), last, from, to))?;
         while let Some(row) = rows.next()? {
             let Some((channel, unit)) = chosen.series.get(&row.get(1)?) else { continue };
-            let value: Option<f64> = row.get(3)?;
-            let row = Row {
-                time: Timestamp::from_millis(row.get(2)?),
-                channel: channel.clone(),
-                unit: unit.clone(),
-                value,
-                min: value,
-                max: value,
-                count: 1,
-                quality: match row.get(4)? {
-                    0 => "good",
-                    1 => "uncertain",
-                    _ => "bad",
-                },
-                reason: row.get::<_, Option<String>>(5)?.map(Arc::from),
-                seq: u64::try_from(row.get::<_, i64>(0)?).ok(),
-            };
-            if each(row).is_break() {
+            if each(reading(row, channel, unit)?).is_break() {
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+/// What [`reading`] is made of.
+const COLUMNS: &str =
+    "seq, series, time, value, quality, text FROM readings LEFT JOIN reasons ON reasons.id = readings.reason";
+
+fn reading(row: &rusqlite::Row<'_>, channel: &Arc<str>, unit: &Arc<str>) -> rusqlite::Result<Row> {
+    let value: Option<f64> = row.get(3)?;
+    Ok(Row {
+        time: Timestamp::from_millis(row.get(2)?),
+        channel: channel.clone(),
+        unit: unit.clone(),
+        value,
+        min: value,
+        max: value,
+        count: 1,
+        quality: match row.get(4)? {
+            0 => "good",
+            1 => "uncertain",
+            _ => "bad",
+        },
+        reason: row.get::<_, Option<String>>(5)?.map(Arc::from),
+        seq: u64::try_from(row.get::<_, i64>(0)?).ok(),
+    })
 }
 
 fn rolled_up(

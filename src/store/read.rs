@@ -122,8 +122,12 @@ pub(super) fn alarms(file: &Path, most: u32) -> Result<Vec<Alarm>, StoreError> {
 
 /// Opens the file for reading alone and asks one question.
 pub(super) fn ask<T>(file: &Path, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-    let failed = |source| StoreError::Sqlite { what: "read", file: file.to_owned(), source };
+    let failed = |source| failed(file, source);
     question(&open(file).map_err(failed)?).map_err(failed)
+}
+
+pub(super) fn failed(file: &Path, source: rusqlite::Error) -> StoreError {
+    StoreError::Sqlite { what: "read", file: file.to_owned(), source }
 }
 
 /// Who may read the file need not be allowed to write beside it: without a log nobody writes, and then it is read as it is.

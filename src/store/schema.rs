@@ -63,6 +63,20 @@ pub(super) fn open(file: &Path, disk: &dyn Disk) -> Result<Connection, StoreErro
     Ok(db)
 }
 
+/// Whether what is open there for reading is ours, and of the current schema.
+pub(super) fn check(db: &Connection, file: &Path) -> Result<(), StoreError> {
+    match version(db, file) {
+        Ok(Ok(0)) => Err(StoreError::NotOurs { file: file.to_owned() }),
+        Ok(Ok(version)) if version == MIGRATIONS.len() => Ok(()),
+        Ok(Ok(found)) => Err(StoreError::Older { file: file.to_owned(), found, known: MIGRATIONS.len() }),
+        Ok(Err(error)) => Err(error),
+        Err(source) if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(StoreError::NotADatabase { file: file.to_owned() })
+        }
+        Err(source) => Err(super::read::failed(file, source)),
+    }
+}
+
 fn length(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |known| known.len())
 }

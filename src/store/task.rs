@@ -57,6 +57,7 @@ pub async fn run(
             () = &mut stop => break,
             _ = beats.tick() => {}
             _ = flushes.tick() => due = true,
+            () = store.is_asked() => due = true,
             () = tap.filled(), if !gathers => match store.has_fresh_tier() {
                 true => {
                     gathered.as_mut().reset(store.after_now(GATHERED));
@@ -77,6 +78,7 @@ pub async fn run(
         beat();
         if due || ripe {
             store.collect(tap);
+            store.is_collected();
         }
         if ripe && fresh.is_none() {
             ripe = false;
@@ -90,6 +92,7 @@ pub async fn run(
                 disk = Some(Job::begin_on_disk(store, Store::tidy));
             }
         }
+        store.tell_askers(disk.is_none() && !due);
         let under_way = disk.as_ref().map(|job| store.now().since(job.since));
         store.tell(alarms, under_way.filter(|since| *since >= HANGS));
     }
@@ -103,6 +106,7 @@ pub async fn run(
         let last = Job::begin_on_disk(store, Store::commit);
         finished(&mut Some(last)).await.map_err(|error| panicked(store, error))?;
     }
+    store.let_askers_go();
     match store.waiting() {
         0 => {}
         unwritten => error!("{unwritten} readings could not be written to {} before the stop", store.file().display()),
@@ -150,8 +154,10 @@ mod tests {
     use std::cell::Cell;
     use std::path::Path;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::super::RealDisk;
+    use super::super::disk::{Disk, Fault, Operation};
     use super::*;
     use crate::bus::Bus;
     use crate::clock::Clock;
@@ -199,6 +205,44 @@ mod tests {
             assert_eq!(count(), 7);
         })
         .await;
+    }
+
+    /// Fails while that is so.
+    #[derive(Default)]
+    struct BadDisk(AtomicBool);
+
+    impl Disk for BadDisk {
+        fn check(&self, _: Operation) -> Result<(), Fault> {
+            if self.0.load(Ordering::Relaxed) { Err(Fault::Io) } else { Ok(()) }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_does_not_wait_for_the_flush() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let disk = Arc::new(BadDisk::default());
+        let (store, last_seq) = Store::open(&directory.path().join("homeostat.db"), None, clock, disk.clone()).unwrap();
+        let bus = Bus::new(clock, last_seq);
+        let (alarms, tap, config) = (Alarms::new(clock, bus.clone()), bus.tap(10_000, 100), config());
+        let asks = async {
+            time::sleep(FLUSH / 2).await;
+            publish(&bus, 7);
+            let moment = clock.now();
+            store.flush().await.unwrap();
+            assert_eq!((store.count().unwrap(), clock.now().since(moment)), (7, Duration::ZERO));
+            assert_eq!(store.flush().await, Ok(()), "nothing waits");
+            disk.0.store(true, Ordering::Relaxed);
+            for _ in 0..2 {
+                publish(&bus, 1);
+                let error = store.flush().await.unwrap_err();
+                assert!(error.contains("homeostat.db") && error.contains("wait in memory"), "{error}");
+            }
+            disk.0.store(false, Ordering::Relaxed);
+            time::sleep(FLUSH).await;
+            assert_eq!((store.flush().await, store.count().unwrap()), (Ok(()), 9));
+        };
+        run(&store, &alarms, &tap, &config, asks, || {}).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

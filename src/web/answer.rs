@@ -1,4 +1,4 @@
-//! The answers: what the shared tables hold at this moment, as JSON. Nothing here waits, but for a reload.
+//! The answers: what the shared tables hold at this moment, as JSON. Nothing here waits, but for a reload and for a flush.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,11 +15,14 @@ use super::failure::Failure;
 use crate::bus::Past;
 use crate::message::{self, ControllerState};
 use crate::model::{ChannelId, ControllerId, OutputId, Reading, SensorId, Timestamp};
-use crate::payload::{self, Acknowledged, Counts, Reloaded, RestsOn, Sensor, Status, Store, Why, json};
+use crate::payload::{self, Acknowledged, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json};
 use crate::supervisor::Stage;
 
 /// A reload begins drivers, which have deadlines of their own; this is for the case that they fail.
 const LONGEST_RELOAD: Duration = Duration::from_secs(60);
+
+/// SD cards do pause for seconds.
+const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 
 type Answer = Result<HttpResponse, Failure>;
 
@@ -142,6 +145,21 @@ pub(super) async fn reload(state: Data<State>, _whole: Bytes) -> Answer {
             let error = format!("the reload has not ended after {} s", LONGEST_RELOAD.as_secs());
             Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error, "look into the log"))
         }
+    }
+}
+
+pub(super) async fn flush(state: Data<State>) -> Answer {
+    let failed = |error: String| {
+        let hint = "what was written before can be read; ask again when the disk is well";
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
+    };
+    match timeout(LONGEST_FLUSH, state.store.flush()).await {
+        Ok(Ok(())) => {
+            let file = std::path::absolute(state.store.file()).unwrap_or_else(|_| state.store.file().to_owned());
+            ok(&Flushed { file: file.to_string_lossy() })
+        }
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(failed(format!("the disk has not taken it within {} s", LONGEST_FLUSH.as_secs()))),
     }
 }
 

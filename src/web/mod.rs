@@ -7,6 +7,7 @@
 //! GET  /api/v1/outputs/NAME/why             the chain from a reading to the pin, and how it came to be so
 //! POST /api/v1/alarms/NAME/acknowledge      a person knows
 //! POST /api/v1/reload                       read the configuration again and apply it
+//! POST /api/v1/flush                        write what waits in memory to the database, for whoever reads that next
 //! ```
 //!
 //! Who may open the socket may ask: its file's permissions are the authentication. The server has a thread of its own and
@@ -150,7 +151,8 @@ fn routes(api: &mut ServiceConfig) {
         .service(get("alarms", web::get().to(answer::alarms)))
         .service(get("alarms/{name}", web::get().to(answer::alarm)))
         .service(post("alarms/{name}/acknowledge", web::post().to(answer::acknowledge)))
-        .service(post("reload", web::post().to(answer::reload)));
+        .service(post("reload", web::post().to(answer::reload)))
+        .service(post("flush", web::post().to(answer::flush)));
 }
 
 fn resource(path: &str, route: Route, method: Method) -> Resource {

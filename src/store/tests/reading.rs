@@ -121,6 +121,43 @@ async fn a_range_is_what_lies_in_it_whatever_the_clock_did() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dead_daemon_has_left_is_read_without_a_change_and_only_what_is_not_on_disk() {
+    let rig = Rig::new();
+    let publish = |value: f64| {
+        rig.publish(Sample::Good(value));
+        rig.store.collect(&rig.tap);
+        rig.store.journal();
+    };
+    for value in [1.0, 2.0, 3.0] {
+        publish(value);
+    }
+    let (tier, kept) = (rig.directory.path().join(crate::store::FRESH), rig.directory.path().join("kept.db"));
+    let log = |file: &Path| std::path::PathBuf::from(format!("{}-wal", file.display()));
+    for (from, to) in [(tier.clone(), kept.clone()), (log(&tier), log(&kept))] {
+        std::fs::copy(from, to).unwrap();
+    }
+    let before = std::fs::read(log(&kept)).unwrap();
+    let scratch = rig.directory.path().join("scratch");
+    let left = |range: &Range| {
+        let found = query::left(rig.store.file(), &kept, &scratch, range).unwrap();
+        found.iter().map(|row| row.seq.unwrap()).collect::<Vec<u64>>()
+    };
+    let all = Range::default();
+    assert_eq!(left(&all), [1, 2, 3]);
+    assert_eq!(left(&Range { channels: vec!["water".into()], ..Range::default() }), [0; 0]);
+    assert_eq!(left(&Range { to: Some(Timestamp::from_millis(0)), ..Range::default() }), [0; 0]);
+    // As if it had died between its flush and the word on it.
+    rig.write();
+    assert_eq!(left(&all), [0; 0], "they are on disk");
+    assert!(!scratch.exists() && std::fs::read(log(&kept)).unwrap() == before);
+    let nothing = rig.directory.path().join("nothing.db");
+    assert_eq!(query::left(rig.store.file(), &nothing, &scratch, &all), Ok(vec![]));
+    std::fs::remove_file(log(&kept)).unwrap();
+    std::fs::write(&kept, "nothing of ours ".repeat(100)).unwrap();
+    assert!(query::left(rig.store.file(), &kept, &scratch, &all).is_err() && !scratch.exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_copy_is_one_moment_of_the_file_while_it_is_written_on() {
     let rig = Rig::new();
     for value in 0..90_000 {

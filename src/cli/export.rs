@@ -1,0 +1,266 @@
+//! `homeostat export`: readings as CSV or JSON lines, on standard output or in a file that is never half written.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::bar::Bar;
+use super::database::{Channels, Database, Sorry, Which, is_same};
+use super::when::{When, when};
+use crate::clock::Clock;
+use crate::store::query::{self, Range, Row};
+
+/// Between two looks at how far it is.
+const STEP: u64 = 1000;
+
+/// What is to be exported, and to where.
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    channels: Channels,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// From this moment on: "2026-11-21T08:30:00Z", "2026-11-21 08:30", "2026-11-21", or an age: "12h", "7d"
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    from: Option<When>,
+    /// And before this one
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    to: Option<When>,
+    /// Every reading, or what is left of them by the minute or the hour: least, mean and most
+    #[arg(long, value_enum, default_value_t)]
+    resolution: Resolution,
+    /// Into this file, which is replaced when all is written; `-` is standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For spreadsheets and most else: RFC 4180, with a heading
+    #[default]
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// How finely.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Resolution {
+    /// Every reading
+    #[default]
+    Raw,
+    /// By the minute; the last ten minutes may not be there yet
+    Minutes,
+    /// By the hour; the same
+    Hours,
+}
+
+impl From<Resolution> for query::Resolution {
+    fn from(resolution: Resolution) -> Self {
+        match resolution {
+            Resolution::Raw => Self::Raw,
+            Resolution::Minutes => Self::Minutes,
+            Resolution::Hours => Self::Hours,
+        }
+    }
+}
+
+/// Writes them all. Whoever closes the pipe has seen enough.
+pub fn export(export: Export) -> Result<(), Sorry> {
+    let Export { channels, format, from, to, resolution, output, which } = export;
+    let now = Clock::system().wall();
+    let moment = |when: Option<When>| when.map(|when| when.seen_at(now));
+    let (from, to) = (moment(from), moment(to));
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        return Err(Sorry::missing(format!("--from ({from}) is not before --to ({to})"), "swap them"));
+    }
+    let database = Database::find(which)?;
+    let range = Range { channels: database.choose(channels)?, from, to };
+    let output = output.filter(|file| file.as_os_str() != "-");
+    let done = match &output {
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            write(&database, &range, (format, resolution), &mut out, !io::stdout().is_terminal())?
+        }
+        Some(file) if is_same(file, &database.file) => {
+            return Err(Sorry::missing(format!("{} is the database itself", file.display()), "name another file"));
+        }
+        Some(file) => in_place(file, |out| write(&database, &range, (format, resolution), out, true))?,
+    };
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let to = output.map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
+            Err(Sorry::failed(
+                format!("cannot write to {to}: {error}"),
+                "see to the room there, and that you may write",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The outer error is of the database.
+fn write(
+    database: &Database,
+    range: &Range,
+    (format, resolution): (Format, Resolution),
+    out: &mut dyn Write,
+    has_bar: bool,
+) -> Result<io::Result<()>, Sorry> {
+    let all = query::estimate(&database.file, range, resolution.into())?;
+    let mut bar = Bar::new("exporting", has_bar);
+    let mut sheet = match Sheet::begin(format, resolution, out) {
+        Ok(sheet) => sheet,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (mut written, mut count) = (Ok(()), 0);
+    let mut each = |row: Row| {
+        count += 1;
+        if count % STEP == 0 {
+            bar.at(count, all);
+        }
+        match sheet.add(&row) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                written = Err(error);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    query::rows(&database.file, range, resolution.into(), &mut each)?;
+    if resolution == Resolution::Raw {
+        let _ = database.left(range).into_iter().try_for_each(each);
+    }
+    Ok(written.and_then(|()| sheet.end()))
+}
+
+/// Where rows go, one below the other.
+enum Sheet<'o> {
+    Csv(Box<csv::Writer<&'o mut dyn Write>>),
+    Jsonl(&'o mut dyn Write),
+}
+
+/// A reading, in the order of the columns.
+#[derive(Serialize)]
+struct Reading<'a> {
+    time: String,
+    channel: &'a str,
+    value: Option<f64>,
+    unit: &'a str,
+    quality: &'static str,
+    reason: Option<&'a str>,
+    seq: Option<u64>,
+}
+
+/// A minute or an hour of them.
+#[derive(Serialize)]
+struct RolledUp<'a> {
+    /// When it began.
+    time: String,
+    channel: &'a str,
+    min: Option<f64>,
+    mean: Option<f64>,
+    max: Option<f64>,
+    unit: &'a str,
+    count: u64,
+}
+
+impl<'o> Sheet<'o> {
+    fn begin(format: Format, resolution: Resolution, out: &'o mut dyn Write) -> io::Result<Self> {
+        let columns = match resolution {
+            Resolution::Raw => ["time", "channel", "value", "unit", "quality", "reason", "seq"],
+            Resolution::Minutes | Resolution::Hours => ["time", "channel", "min", "mean", "max", "unit", "count"],
+        };
+        Ok(match format {
+            Format::Jsonl => Self::Jsonl(out),
+            Format::Csv => {
+                let mut how = csv::WriterBuilder::new();
+                // The heading is there even without a row.
+                how.has_headers(false).terminator(csv::Terminator::CRLF);
+                let mut sheet = how.from_writer(out);
+                sheet.write_record(columns).map_err(plain)?;
+                Self::Csv(Box::new(sheet))
+            }
+        })
+    }
+
+    fn add(&mut self, row: &Row) -> io::Result<()> {
+        let Row { channel, unit, value, min, max, count, quality, reason, seq, .. } = row;
+        let time = row.time.to_string();
+        if let Some(seq) = *seq {
+            let (value, reason) = (*value, reason.as_deref());
+            self.line(&Reading { time, channel, value, unit, quality, reason, seq: Some(seq) })
+        } else {
+            self.line(&RolledUp { time, channel, min: *min, mean: *value, max: *max, unit, count: *count })
+        }
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        match self {
+            Self::Csv(sheet) => sheet.serialize(line).map_err(plain),
+            Self::Jsonl(out) => {
+                let mut text = serde_json::to_vec(line)?;
+                text.push(b'\n');
+                out.write_all(&text)
+            }
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self {
+            Self::Csv(sheet) => sheet.into_inner().map_err(|error| error.into_error())?.flush(),
+            Self::Jsonl(out) => out.flush(),
+        }
+    }
+}
+
+/// The system's own error, so that a closed pipe is known for one.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// Writes beside the file, and puts that in its place when all is there.
+fn in_place(
+    file: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<io::Result<()>, Sorry>,
+) -> Result<io::Result<()>, Sorry> {
+    // A pipe or a device stays what it is.
+    if fs::metadata(file).is_ok_and(|known| !known.is_file() && !known.is_dir()) {
+        return match File::options().write(true).open(file) {
+            Ok(out) => write(&mut BufWriter::new(out)),
+            Err(error) => Ok(Err(error)),
+        };
+    }
+    let Some(name) = file.file_name() else { return Ok(Err(io::ErrorKind::IsADirectory.into())) };
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(".new");
+    let beside = file.with_file_name(beside);
+    let mut out = match File::create(&beside) {
+        Ok(out) => BufWriter::new(out),
+        Err(error) => return Ok(Err(error)),
+    };
+    let written = write(&mut out).map(|written| {
+        written?;
+        out.flush()?;
+        out.get_ref().sync_all()?;
+        fs::rename(&beside, file)
+    });
+    if !matches!(written, Ok(Ok(()))) {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
