@@ -163,6 +163,11 @@ impl Bus {
         self.table().states.controllers.clone()
     }
 
+    /// A controller's latest state.
+    pub fn controller(&self, controller: &ControllerId) -> Option<ControllerState> {
+        self.table().states.controllers.get(controller).cloned()
+    }
+
     /// The number of the newest reading.
     pub fn last_seq(&self) -> u64 {
         self.table().last_seq
@@ -184,16 +189,6 @@ impl Bus {
     /// Adjustments of `controller` go to `recipient` from now on, in place of whoever served it before.
     pub fn serve_controller(&self, controller: &ControllerId, recipient: Recipient<Adjust>) {
         self.table().controllers.insert(controller.clone(), recipient);
-    }
-
-    /// Whether there is an output of this id.
-    pub fn serves_output(&self, output: &OutputId) -> bool {
-        self.table().outputs.contains_key(output)
-    }
-
-    /// Whether there is a controller of this id.
-    pub fn serves_controller(&self, controller: &ControllerId) -> bool {
-        self.table().controllers.contains_key(controller)
     }
 
     /// Asks for a level on an output.

@@ -142,7 +142,6 @@ impl Daemon {
         let site = Site::new(host, lanes, bus, alarms, bank, store, things);
 
         site.store.keeps_for_history(config.mqtt.is_some());
-        site.close(outputs.iter().map(|(_, output)| output));
         let mut children = vec![site.store(&config.store), site.alarms(file)];
         children.extend(config.mqtt.map(|mqtt| site.mqtt(mqtt, &config.node.name)));
         children.extend(site.tellers(config.alarms.as_ref(), &config.node.name, &recalled));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 
-use crate::model::{Because, ControllerId, Level, OutputId, Owner, Reading, SensorId, Terms, Timestamp};
+use crate::model::{Because, ControllerId, Level, Monotonic, OutputId, Owner, Reading, SensorId, Terms, Timestamp};
 
 /// What has happened. Everything that the store, MQTT and people learn of comes as one of these.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,8 +133,8 @@ pub enum Adjust {
     Setpoint(f64),
     /// Follow the setpoint.
     Automatic,
-    /// Hold this output, -1..=1.
-    Manual(f64),
+    /// Hold this output, -1..=1, until then; without an end, until somebody says otherwise.
+    Manual(f64, Option<Monotonic>),
 }
 
 impl Message for Adjust {

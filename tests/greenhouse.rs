@@ -89,7 +89,7 @@ fn a_person_can_hold_the_output_and_hand_it_back() {
     play(EXAMPLE, async |mut rig| {
         let warmth = ControllerId::new("warmth").unwrap();
         rig.run(MINUTE).await;
-        rig.daemon.bus().adjust(&warmth, Adjust::Manual(0.5)).unwrap();
+        rig.daemon.bus().adjust(&warmth, Adjust::Manual(0.5, None)).unwrap();
         rig.run(10 * MINUTE).await;
         assert_eq!(last_output(&rig.history), 0.5);
         assert!(

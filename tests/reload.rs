@@ -248,7 +248,7 @@ fn an_alarm_that_holds_outputs_is_not_dodged_by_a_reload() {
 fn what_a_controller_did_to_one_output_says_nothing_of_another() {
     play(HOUSE, async |mut rig| {
         let warmth = ControllerId::new("warmth").unwrap();
-        rig.daemon.bus().adjust(&warmth, Adjust::Manual(1.0)).unwrap();
+        rig.daemon.bus().adjust(&warmth, Adjust::Manual(1.0, None)).unwrap();
         rig.run(20 * SECOND).await;
         assert_eq!(rig.world.pwm_level(0), Some(Level::ON));
         let moved =

@@ -249,7 +249,7 @@ fn a_clock_that_jumps_moves_no_lease_and_no_limit() {
 fn what_a_person_holds_is_held_until_they_hand_it_back() {
     play(HOUSE, async |mut rig| {
         let draught = ControllerId::new("draught").unwrap();
-        rig.daemon.bus().adjust(&draught, Adjust::Manual(-0.25)).unwrap();
+        rig.daemon.bus().adjust(&draught, Adjust::Manual(-0.25, None)).unwrap();
         rig.run(MINUTE).await;
         for _ in 0..60 {
             rig.run(MINUTE).await;

@@ -44,8 +44,8 @@ pub struct Surroundings {
 pub struct Memory {
     /// A setpoint asked for in place of the configured one, and which one that was.
     setpoint: Option<(f64, f64)>,
-    /// The output that a person asked it to hold, -1..=1.
-    manual: Option<f64>,
+    /// The output that a person asked it to hold, -1..=1, and until when.
+    manual: Option<(f64, Option<Monotonic>)>,
     /// Its last output, and until when that counts.
     last: Option<(f64, Monotonic)>,
 }
@@ -69,8 +69,8 @@ pub struct Controller {
     alarm: String,
     tripped: bool,
     setpoint: f64,
-    /// The output a person asked it to hold, -1..=1.
-    manual: Option<f64>,
+    /// The output a person asked it to hold, -1..=1, and until when.
+    manual: Option<(f64, Option<Monotonic>)>,
     /// Where an earlier life was, until this one has acted.
     resume: Option<(f64, Monotonic)>,
     /// Whether it has something to go by.
@@ -106,7 +106,12 @@ impl Controller {
     fn act(&mut self, input: f64, reading: &Reading, ctx: &mut Context<Self>) {
         // A life that follows on another goes on where that one was: no bump.
         let before = self.resume.take().filter(|(_, until)| reading.at < *until).map(|(output, _)| output);
-        let (output, terms) = match self.manual.or(before) {
+        if self.manual.is_some_and(|(_, until)| until.is_some_and(|until| until <= reading.at)) {
+            tracing::info!("{}: nobody holds it by hand any more", self.config.id);
+            self.manual = None;
+            locked(&self.with.memory).manual = None;
+        }
+        let (output, terms) = match self.held().or(before) {
             None => match self.pid.step(self.setpoint, input, reading.at) {
                 Some(step) => (step.output, step.terms),
                 None => return self.wait("it is not a number"),
@@ -129,7 +134,7 @@ impl Controller {
             tracing::info!("{}: {} is {input:.2}, aiming at {:.2}", self.config.id, self.config.input, self.setpoint);
         }
         self.watch_settling(input);
-        let mode = self.manual.map_or(Mode::Automatic, Mode::Manual);
+        let mode = self.held().map_or(Mode::Automatic, Mode::Manual);
         self.tell(mode, Some(input), terms, output);
         self.forget_staleness(ctx);
         let left = until.since(self.with.clock.now());
@@ -256,6 +261,20 @@ impl Controller {
         self.settled = settled;
     }
 
+    fn held(&self) -> Option<f64> {
+        self.manual.map(|(held, _)| held)
+    }
+
+    /// It may be long until the next reading, and whoever has adjusted it wants to see that.
+    fn tell_anew(&self) {
+        let Some(mut state) = self.with.bus.controller(&self.config.id) else { return };
+        state.setpoint = self.setpoint;
+        if self.acting {
+            state.mode = self.held().map_or(Mode::Automatic, Mode::Manual);
+        }
+        self.with.bus.tell(Event::Controller(state));
+    }
+
     fn tell(&self, mode: Mode, input: Option<f64>, terms: Terms, output: f64) {
         let (controller, setpoint) = (self.config.id.clone(), self.setpoint);
         self.with.bus.tell(Event::Controller(ControllerState { controller, mode, setpoint, input, terms, output }));
@@ -319,18 +338,20 @@ impl Handler<Adjust> for Controller {
                 self.setpoint = setpoint;
                 memory.setpoint = Some((setpoint, self.config.setpoint));
             }
-            Adjust::Manual(held) if held.is_finite() => {
-                self.manual = Some(held);
+            Adjust::Manual(held, until) if held.is_finite() => {
+                self.manual = Some((held, until));
                 memory.manual = self.manual;
             }
             Adjust::Automatic => {
                 self.manual = None;
                 memory.manual = None;
             }
-            Adjust::Setpoint(_) | Adjust::Manual(_) => {
+            Adjust::Setpoint(_) | Adjust::Manual(..) => {
                 tracing::warn!("{} refuses an adjustment that is not a number", self.config.id);
             }
         }
+        drop(memory);
+        self.tell_anew();
     }
 }
 

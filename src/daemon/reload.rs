@@ -75,8 +75,8 @@ impl Daemon {
         if let Some(mqtt) = &config.mqtt {
             self.start_broker(mqtt.broker.clone()).await?;
         }
-        // What goes is to leave Home Assistant before its topics are empty.
-        self.site.things.send_replace(Arc::new(things(&config)));
+        // Nobody is to begin with what goes; and it is to leave Home Assistant before its topics are empty, if that can be.
+        self.site.have(things(&config));
         // Should this end half way, what has left is new to the next one.
         self.plan = std::mem::take(&mut self.plan).without(&difference);
         self.leave(&difference).await?;
@@ -169,7 +169,6 @@ impl Daemon {
         if let (Some(world), Some(_)) = (&site.host.world, change("simulation", "")) {
             world.rebuild(config.simulation.unwrap_or_default());
         }
-        site.close(&config.outputs);
         let mut children: Vec<Child> = Vec::new();
         let mut slots = Vec::new();
         for output in config.outputs {

@@ -15,8 +15,8 @@ use crate::controllers::actor::Controller;
 use crate::files;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::Lanes;
-use crate::model::ControllerId;
-use crate::mqtt::commands::{Closed, Commands};
+use crate::model::{ControllerId, OutputId};
+use crate::mqtt::commands::Commands;
 use crate::mqtt::discovery::Things;
 use crate::mqtt::{Behind, Mqtt};
 use crate::outputs::actor::Output;
@@ -52,8 +52,8 @@ pub(super) struct Site {
     pub store_tap: Arc<Tap>,
     /// What the outputs' limits remember.
     pub ledger: Ledger,
-    /// Outputs that commands from outside do not move.
-    pub closed: Closed,
+    /// Who takes commands over MQTT.
+    pub commands: Arc<Commands>,
     /// What Home Assistant may be told of.
     pub things: watch::Sender<Arc<Things>>,
     /// Where the controllers were.
@@ -74,25 +74,20 @@ impl Site {
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());
         let ledger = Ledger::open(&file, boot, host.clock, &alarms, lanes.get("ledger"));
-        Self {
-            host,
-            lanes,
-            bus,
-            alarms,
-            bank,
-            store,
-            store_tap,
-            ledger,
-            closed: Closed::default(),
-            things: watch::Sender::new(Arc::new(things)),
-            memories: Mutex::default(),
-        }
+        let (things, watched) = watch::channel(Arc::new(things));
+        let node = Orders::shared(&alarms, host.reload.as_ref());
+        let commands = Arc::new(Commands::new(bus.clone(), host.clock, node, watched));
+        Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, commands, things, memories: Mutex::default() }
     }
 
-    /// From now on commands move these outputs but for those with `remote = false`.
-    pub fn close<'o>(&self, outputs: impl IntoIterator<Item = &'o outputs::Config>) {
-        let closed = outputs.into_iter().filter(|output| !output.remote).map(|output| output.id.clone());
-        *locked(&self.closed) = closed.collect();
+    /// From now on this is what there is, and what commands may move. What they hold and may not hold any more is let go.
+    pub fn have(&self, things: Things) {
+        let before = self.things.send_replace(Arc::new(things));
+        let now = self.things.borrow().clone();
+        let is_open = |id: &OutputId| now.outputs.iter().any(|output| output.id == *id && output.remote);
+        for closed in before.outputs.iter().filter(|output| output.remote && !is_open(&output.id)) {
+            self.commands.release(&closed.id);
+        }
     }
 
     /// The root actor over these children.
@@ -125,11 +120,7 @@ impl Site {
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
         let readings = history::Stored { store: self.store.clone(), node: node.to_owned() };
-        let orders = || {
-            let node = Orders::shared(&self.alarms, self.host.reload.as_ref());
-            Arc::new(Commands::new(self.bus.clone(), self.host.clock, node, self.closed.clone()))
-        };
-        let commands = config.commands.then(orders);
+        let commands = config.commands.then(|| self.commands.clone());
         let things = Some(self.things.subscribe());
         let behind = Behind { readings: Some(Arc::new(readings)), commands, things };
         let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));

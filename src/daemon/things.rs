@@ -5,21 +5,35 @@ use std::ops::RangeInclusive;
 use crate::alarms::Way;
 use crate::config::Config;
 use crate::controllers;
-use crate::model::{ChannelId, Quantity};
+use crate::model::{ChannelId, OutputId, Quantity};
 use crate::mqtt::discovery::{Controller, Moves, Output, Sensor, Takes, Things};
 use crate::outputs::{self, Resolution};
 
 /// Alarms that do not come and go with a part of the configuration.
-const OURS: [&str; 9] =
-    ["alarms", "alarms.file", "alarms.unwritten", "config", "limits", "limits.spent", "mqtt", "store", "store.damaged"];
+const OURS: [&str; 12] = [
+    "alarms",
+    "alarms.file",
+    "alarms.unwritten",
+    "config",
+    "config.copies",
+    "limits",
+    "limits.spent",
+    "mqtt",
+    "store",
+    "store.damaged",
+    "store.fresh",
+    "store.history",
+];
 
 /// What `config` has, for Home Assistant.
 pub fn things(config: &Config) -> Things {
     let sensors = sensors(config);
-    let remote = config.mqtt.as_ref().is_none_or(|mqtt| mqtt.commands);
+    let remote = config.mqtt.as_ref().is_some_and(|mqtt| mqtt.commands);
+    let closed = |id: &OutputId| config.outputs.iter().any(|output| output.id == *id && !output.remote);
     let controllers = config.controllers.iter().filter_map(|controller| {
         let quantity = quantity(&sensors, &controller.input)?;
-        Some(self::controller(controller, quantity, remote))
+        let by_hand = remote && !controller.raise.iter().chain(&controller.lower).any(closed);
+        Some(self::controller(controller, quantity, remote, by_hand))
     });
     let controllers = controllers.collect();
     let outputs = config.outputs.iter().map(|output| self::output(output, remote)).collect();
@@ -57,14 +71,14 @@ fn output(output: &outputs::Config, remote: bool) -> Output {
     Output { id: output.id.clone(), takes, remote: remote && output.remote, shown: output.shown }
 }
 
-fn controller(controller: &controllers::Config, quantity: Quantity, remote: bool) -> Controller {
+fn controller(controller: &controllers::Config, quantity: Quantity, remote: bool, by_hand: bool) -> Controller {
     let moves = match (&controller.raise, &controller.lower) {
         (Some(_), Some(_)) => Moves::Both,
         (None, Some(_)) => Moves::Lowers,
         (Some(_) | None, None) => Moves::Raises,
     };
     let (id, input) = (controller.id.clone(), controller.input.clone());
-    Controller { id, input, quantity, moves, remote, setpoints: setpoints(quantity, controller.setpoint) }
+    Controller { id, input, quantity, moves, remote, by_hand, setpoints: setpoints(quantity, controller.setpoint) }
 }
 
 /// From where to where a setpoint can be moved: what people want of one thing over the year, around what they want of it now.

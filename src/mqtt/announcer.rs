@@ -23,15 +23,16 @@ pub(super) struct Announcer {
 
 #[derive(Debug)]
 enum Stage {
-    /// What an earlier process has left is heard, and nothing is said: the broker would forget what there was.
-    Looking(Messages),
+    /// What an earlier process has left is heard, and nothing is said: the broker would forget what there was. With how many
+    /// connections it was tried.
+    Looking { found: Messages, tried: u32 },
     /// It is known.
     Telling,
 }
 
 impl Default for Announcer {
     fn default() -> Self {
-        let stage = Stage::Looking(Messages::default());
+        let stage = Stage::Looking { found: Messages::default(), tried: 0 };
         Self { stage, should: Messages::default(), waiting: VecDeque::default(), said: None }
     }
 }
@@ -40,8 +41,14 @@ impl Announcer {
     /// A new connection. Gives whether it must be looked what there is.
     pub fn connected(&mut self) -> bool {
         match &mut self.stage {
-            Stage::Looking(found) => {
+            Stage::Looking { tried, .. } if *tried == PATIENCE => {
+                // Some brokers end the connection of whoever asks for what is not theirs.
+                self.looked();
+                false
+            }
+            Stage::Looking { found, tried } => {
                 found.clear();
+                *tried += 1;
                 true
             }
             Stage::Telling => false,
@@ -50,8 +57,8 @@ impl Announcer {
 
     /// An earlier process has left this.
     pub fn found(&mut self, topic: &str, payload: &[u8]) {
-        if let Stage::Looking(found) = &mut self.stage
-            && (found.len() < MOST || found.contains_key(topic))
+        if let Stage::Looking { found, .. } = &mut self.stage
+            && found.values().map(Vec::len).sum::<usize>() + payload.len() <= MOST
         {
             found.insert(topic.to_owned(), payload.to_vec());
         }
@@ -59,7 +66,7 @@ impl Announcer {
 
     /// All that there was has been heard.
     pub fn looked(&mut self) {
-        if let Stage::Looking(found) = mem::replace(&mut self.stage, Stage::Telling) {
+        if let Stage::Looking { found, .. } = mem::replace(&mut self.stage, Stage::Telling) {
             self.waiting = changes(&found, &self.should).into();
             // What lies there already is said, too: the outbox can say again only what it was given.
             let said: BTreeSet<String> = self.waiting.iter().map(|(topic, _)| topic.clone()).collect();
@@ -86,8 +93,11 @@ impl Announcer {
     }
 }
 
-/// Far more than one node makes: others may publish what they like under its name.
-const MOST: usize = 10_000;
+/// Bytes; far more than one node makes. Others may publish what they like under its name.
+const MOST: usize = 2 << 20;
+
+/// So many connections may end while it is looked.
+const PATIENCE: u32 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,8 @@ struct Shared {
     standing: Mutex<Standing>,
     behind: Behind,
     connected: AtomicBool,
+    /// Whether we listen to anything: not any more once something came that is too large.
+    listens: AtomicBool,
 }
 
 /// What stands behind the client; what is left out is not offered.
@@ -80,6 +82,7 @@ impl Mqtt {
             standing: Mutex::default(),
             behind,
             connected: AtomicBool::new(false),
+            listens: AtomicBool::new(true),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -114,8 +117,12 @@ impl Mqtt {
         self.shared.behind.readings.as_deref()
     }
 
-    pub(super) fn commands(&self) -> Option<&Commands> {
-        self.shared.behind.commands.as_deref()
+    pub(super) fn commands(&self) -> Option<&Arc<Commands>> {
+        self.shared.behind.commands.as_ref()
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        self.shared.listens.load(Ordering::Relaxed)
     }
 
     pub(super) fn things(&self) -> Option<watch::Receiver<Arc<Things>>> {
@@ -205,6 +212,9 @@ pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: i
             End::Stopped => return Ok(()),
             End::Failed { error, proved } => {
                 told.failed(&error);
+                if let MqttError::TooLarge { .. } = error {
+                    mqtt.shared.listens.store(false, Ordering::Relaxed);
+                }
                 failures = if proved { 1 } else { failures + 1 };
             }
         }

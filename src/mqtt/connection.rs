@@ -1,17 +1,16 @@
 //! One connection, from the first word to the last, whatever line it is on.
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time;
 
 use super::client::{BEAT, Mqtt, Told};
-use super::commands::{Commands, Outcome, Taken};
+use super::commands::{Answers, Outcome, Taken};
 use super::discovery::{self, Things};
 use super::history::{Page, Pages};
 use super::link::{Heard, Line, Message, Speaker};
@@ -27,6 +26,8 @@ const SETTLE: Duration = Duration::from_millis(2);
 const FAREWELL: Duration = Duration::from_millis(800);
 /// How long we look what an earlier process has told Home Assistant. Brokers hand over what they keep at once.
 const LOOK: Duration = Duration::from_secs(2);
+/// Everything is said again at most once in this time, however often that is asked for.
+const REST: Duration = Duration::from_secs(5);
 /// Seconds.
 pub(super) const KEEP_ALIVE: u16 = 30;
 /// How many beats the broker may say nothing at all: two keep-alives. The client asks whether it is still there only
@@ -59,7 +60,8 @@ pub(super) async fn hold(
         Err(error) => return End::Failed { error, proved: false },
     };
     let last_words = LastWords::NotYet;
-    let mut connection = Connection { mqtt, speaker, is_up: false, beats: 0, silent_beats: 0, last_words, later: None };
+    let mut connection =
+        Connection { mqtt, speaker, is_up: false, beats: 0, silent_beats: 0, last_words, again: false };
     let mut beats = time::interval(BEAT);
     let mut settle = pin!(time::sleep(SETTLE));
     let mut settling = false;
@@ -67,6 +69,8 @@ pub(super) async fn hold(
     let mut pages = Pages::new();
     let mut looked = pin!(time::sleep(LOOK));
     let mut looking = false;
+    let mut rest = pin!(time::sleep(REST));
+    let mut resting = false;
     let mut things = mqtt.things();
     if let Some(things) = &mut things {
         mqtt.announce(&things.borrow_and_update());
@@ -88,16 +92,20 @@ pub(super) async fn hold(
                         let _ = tap.filled().now_or_never();
                         mqtt.collect(tap);
                     }
-                    (id, done) = later(&mut connection.later) => {
-                        connection.later = None;
-                        mqtt.answer(id.map(|id| (id, done.map_or_else(Outcome::Rejected, |_| Outcome::Done))).into_iter().collect());
-                    }
                     things = news(&mut things) => mqtt.announce(&things),
                     () = &mut looked, if looking => {
                         looking = false;
                         mqtt.announcer().looked();
                     }
-                    () = expiry(mqtt) => mqtt.answer(mqtt.commands().map(Commands::expired).unwrap_or_default()),
+                    answers = finished(mqtt) => mqtt.answer(answers),
+                    () = &mut rest, if resting => resting = false,
+                    () = ready(()), if connection.again && !resting => {
+                        connection.again = false;
+                        mqtt.outbox().say_again();
+                        resting = true;
+                        rest.set(time::sleep(REST));
+                    }
+                    () = expiry(mqtt) => mqtt.answer(mqtt.commands().map(|commands| commands.expired()).unwrap_or_default()),
                     page = pages.next(mqtt.readings()), if connection.has_room_for_a_page() => connection.turn(page, told),
                     () = &mut stop, if connection.last_words == LastWords::NotYet => {
                         if !connection.is_up {
@@ -146,7 +154,7 @@ pub(super) async fn hold(
 enum Noted {
     AsUsual,
     PageRefused,
-    /// What the broker has for Home Assistant comes now.
+    /// What the broker has for Home Assistant comes now, or more of it.
     Looks,
 }
 
@@ -171,19 +179,14 @@ struct Connection<'a> {
     /// How many of them since the broker last said anything.
     silent_beats: u64,
     last_words: LastWords,
-    /// A command that takes a while.
-    later: Option<Later>,
+    /// Everything is to be said again.
+    again: bool,
 }
 
-type Later = (Option<String>, BoxFuture<'static, Result<String, String>>);
-
-/// Waits for the command that takes a while, for ever if there is none.
-async fn later(later: &mut Option<Later>) -> (Option<String>, Result<String, String>) {
-    match later {
-        Some((id, done)) => {
-            let done = done.await;
-            (id.take(), done)
-        }
+/// Waits for the end of a command that takes a while.
+async fn finished(mqtt: &Mqtt) -> Answers {
+    match mqtt.commands() {
+        Some(commands) => commands.finished().await,
         None => pending().await,
     }
 }
@@ -200,7 +203,7 @@ async fn news(things: &mut Option<watch::Receiver<Arc<Things>>>) -> Arc<Things> 
 
 /// Until the time of a command is over.
 async fn expiry(mqtt: &Mqtt) {
-    match mqtt.commands().and_then(Commands::next_end) {
+    match mqtt.commands().and_then(|commands| commands.next_end()) {
         Some(left) => time::sleep(left).await,
         None => pending().await,
     }
@@ -224,7 +227,7 @@ impl Connection<'_> {
                     return Noted::Looks;
                 }
             }
-            Heard::Message(message) => self.take(&message),
+            Heard::Message(message) => return self.take(&message),
             Heard::Deaf => told.deaf(),
             Heard::Sent(packet) => self.mqtt.outbox().sent(packet),
             Heard::Acknowledged(packet) => {
@@ -247,6 +250,10 @@ impl Connection<'_> {
 
     /// Asks for all that concerns us. Gives whether what lies at the broker for Home Assistant will come.
     fn subscribe(&self) -> bool {
+        if !self.mqtt.listens() {
+            self.mqtt.announcer().looked();
+            return false;
+        }
         let mut filters = self.mqtt.commands().map(|_| self.mqtt.topics().commands()).unwrap_or_default();
         let looks = self.mqtt.home_assistant().map(|(node, settings)| {
             if self.mqtt.config().home_assistant.is_some() {
@@ -263,41 +270,36 @@ impl Connection<'_> {
         looks.unwrap_or(false)
     }
 
-    fn take(&mut self, message: &Message) {
+    fn take(&mut self, message: &Message) -> Noted {
         let Message { topic, payload, retained } = message;
+        if self.last_words != LastWords::NotYet {
+            return Noted::AsUsual;
+        }
         if let Some((node, settings)) = self.mqtt.home_assistant() {
             if discovery::births(&settings).contains(topic) {
                 // It has forgotten all states, and may be another one.
-                if payload == discovery::BIRTH && !retained {
-                    self.mqtt.outbox().say_again();
-                }
-                return;
+                self.again |= payload == discovery::BIRTH && !retained;
+                return Noted::AsUsual;
             }
             if discovery::is_ours(node, &settings, topic) {
                 if *retained {
                     self.mqtt.announcer().found(topic, payload);
+                    return Noted::Looks;
                 }
-                return;
+                return Noted::AsUsual;
             }
         }
-        let (Some(commands), Some(path)) = (self.mqtt.commands(), self.mqtt.topics().path(topic)) else {
-            return;
-        };
-        match commands.take(path, message) {
-            Taken::Answers(answers) => self.mqtt.answer(answers),
-            Taken::Later(id, done) if self.later.is_none() => {
-                self.mqtt.answer(id.iter().map(|id| (id.clone(), Outcome::Accepted)).collect());
-                self.later = Some((id, done));
-            }
-            Taken::Later(id, _) => {
-                let busy = Outcome::Rejected("another one is under way".to_owned());
-                self.mqtt.answer(id.map(|id| (id, busy)).into_iter().collect());
-            }
-            Taken::PublishAll(id) => {
-                self.mqtt.outbox().say_again();
-                self.mqtt.answer(id.map(|id| (id, Outcome::Done)).into_iter().collect());
-            }
+        if let (Some(commands), Some(path)) = (self.mqtt.commands(), self.mqtt.topics().path(topic)) {
+            let answers = match commands.take(path, message) {
+                Taken::Answers(answers) => answers,
+                Taken::PublishAll(id) => {
+                    self.again = true;
+                    id.map(|id| (id, Outcome::Done)).into_iter().collect()
+                }
+            };
+            self.mqtt.answer(answers);
         }
+        Noted::AsUsual
     }
 
     fn has_room_for_a_page(&self) -> bool {

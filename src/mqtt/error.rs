@@ -109,6 +109,17 @@ pub enum MqttError {
         /// What the system says.
         reason: String,
     },
+    /// Somebody publishes far too much where we listen.
+    #[error(
+        "somebody publishes {bytes} bytes on a topic of this node's commands or of Home Assistant at {broker}, which ends the \
+         connection: find it with `mosquitto_sub -v -t 'homeostat/#'` and take it away; until the next start commands are not heard"
+    )]
+    TooLarge {
+        /// Where.
+        broker: String,
+        /// How much.
+        bytes: usize,
+    },
     /// It was there and has gone.
     #[error("the connection to the broker at {broker} is lost: {reason}")]
     Lost {

@@ -29,6 +29,8 @@ pub(super) enum Cause<'e> {
     Tls(&'e TlsError),
     /// The other side ended it.
     Closed,
+    /// What came is larger than anything we ask for: so many bytes.
+    TooLarge(usize),
     /// What came is not MQTT.
     Garbage(String),
     /// No answer in time.
@@ -67,6 +69,7 @@ impl Attempt {
             },
             Cause::Tls(TlsError::TLS(error)) => self.tls(error),
             Cause::Tls(error) => self.ended(is_up, error.to_string()),
+            Cause::TooLarge(bytes) => MqttError::TooLarge { broker: self.broker(), bytes },
             Cause::Garbage(what) if !is_up => self.speech(&format!("what it says is not MQTT ({what})")),
             Cause::Closed if !is_up => self.rebuffed(),
             Cause::Closed => self.ended(is_up, "the broker closed it".into()),

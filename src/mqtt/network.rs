@@ -174,6 +174,9 @@ fn cause(error: &ConnectionError) -> Cause<'_> {
         ConnectionError::MqttState(StateError::ConnectionAborted) => Cause::Closed,
         ConnectionError::MqttState(StateError::AwaitPingResp) => Cause::Silent,
         ConnectionError::NotConnAck(_) => Cause::Garbage("its first packet is no answer".into()),
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded(bytes))) => {
+            Cause::TooLarge(*bytes)
+        }
         ConnectionError::MqttState(StateError::Deserialization(error)) => Cause::Garbage(error.to_string()),
         error => Cause::Other(error.to_string()),
     }

@@ -2,6 +2,7 @@
 //! forget everything.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub fn config() -> Config {
 pub struct FakeBroker {
     retained: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     passed: Arc<Mutex<Vec<(String, String)>>>,
+    taken: Arc<AtomicUsize>,
     news: broadcast::Sender<Message>,
     state: Arc<watch::Sender<State>>,
 }
@@ -41,7 +43,13 @@ impl Default for FakeBroker {
     fn default() -> Self {
         let state = State { up: true, takes: Duration::from_millis(1), life: 0 };
         let (news, _) = broadcast::channel(ROOM);
-        Self { retained: Arc::default(), passed: Arc::default(), news, state: Arc::new(watch::Sender::new(state)) }
+        Self {
+            retained: Arc::default(),
+            passed: Arc::default(),
+            taken: Arc::default(),
+            news,
+            state: Arc::new(watch::Sender::new(state)),
+        }
     }
 }
 
@@ -105,7 +113,13 @@ impl FakeBroker {
         self.passed.lock().unwrap().clone()
     }
 
+    /// How many publishes it has taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     fn take(&self, topic: String, payload: Vec<u8>, retain: bool) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         if retain {
             return self.keep(topic, payload);
         }

@@ -32,7 +32,7 @@ pub fn output(id: &str, takes: Takes, remote: bool, shown: Option<Shown>) -> Out
 
 pub fn controller(id: &str, input: &str, quantity: Quantity, moves: Moves) -> Controller {
     let (id, input) = (ControllerId::new(id).unwrap(), ChannelId::parse(input).unwrap());
-    Controller { id, input, quantity, moves, remote: true, setpoints: 4.0..=44.0 }
+    Controller { id, input, quantity, moves, remote: true, by_hand: true, setpoints: 4.0..=44.0 }
 }
 
 /// One thing of each kind that there is, by the name of its file.

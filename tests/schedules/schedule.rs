@@ -208,7 +208,7 @@ fn kill(rng: &mut Rng, actor: String, at: Moment) -> Deed {
 fn adjustment(rng: &mut Rng) -> Adjust {
     match rng.u8(0..5) {
         0 | 1 => Adjust::Setpoint(rng.f64() * 20.0 + 10.0),
-        2 => Adjust::Manual(rng.f64() * 2.0 - 1.0),
+        2 => Adjust::Manual(rng.f64() * 2.0 - 1.0, None),
         _ => Adjust::Automatic,
     }
 }

@@ -12,20 +12,21 @@
 mod pending;
 mod words;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, watch};
 
 use self::pending::Pending;
-use self::words::{Asked, Named};
+use self::words::{Adjusted, Asked, Mode, Named};
+use super::discovery::{Controller, Output, Takes, Things};
 use super::link::Message;
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::message::OutputState;
-use crate::model::{ControllerId, Demand, OutputId, Owner, Priority, Wish};
+use crate::message::{Adjust, OutputState};
+use crate::model::{Demand, Level, Monotonic, OutputId, Owner, Priority, Wish};
 use crate::panics::locked;
 
 pub use self::pending::Outcome;
@@ -39,53 +40,70 @@ pub trait Node: Send + Sync {
     fn reload(&self) -> BoxFuture<'static, Result<String, String>>;
 }
 
+/// Who is to hear what.
+pub type Answers = Vec<(String, Outcome)>;
+
 /// What comes of a message.
 pub(super) enum Taken {
     /// These are to hear of it.
-    Answers(Vec<(String, Outcome)>),
-    /// It takes a while; then this one hears of it.
-    Later(Option<String>, BoxFuture<'static, Result<String, String>>),
+    Answers(Answers),
     /// Everything is to be published again.
     PublishAll(Option<String>),
 }
 
-/// Outputs with `remote = false`, as the configuration that runs now has them.
-pub type Closed = Arc<Mutex<BTreeSet<OutputId>>>;
-
 /// So many rejections are told one by one.
 const TOLD_EACH: u64 = 10;
 
-/// Who takes commands.
+/// Who takes commands. It outlives each connection, and each client of a configuration.
 pub struct Commands {
     bus: Bus,
     clock: Clock,
     node: Arc<dyn Node>,
-    closed: Closed,
+    /// What there is, and what of it may be moved, as the configuration that runs now has it.
+    things: watch::Receiver<Arc<Things>>,
     owner: Owner,
     pending: Mutex<Pending>,
     rejected: AtomicU64,
+    reloads: AtomicBool,
+    /// What came of what took a while.
+    done: Mutex<Answers>,
+    is_done: Notify,
 }
 
 impl Commands {
-    /// Takes commands for all but the outputs that are `closed`.
-    pub fn new(bus: Bus, clock: Clock, node: Arc<dyn Node>, closed: Closed) -> Self {
-        let (owner, pending, rejected) = (Owner::new("mqtt"), Mutex::default(), AtomicU64::new(0));
-        Self { bus, clock, node, closed, owner, pending, rejected }
+    /// Takes commands for those of the `things` that may be moved.
+    pub fn new(bus: Bus, clock: Clock, node: Arc<dyn Node>, things: watch::Receiver<Arc<Things>>) -> Self {
+        Self {
+            bus,
+            clock,
+            node,
+            things,
+            owner: Owner::new("mqtt"),
+            pending: Mutex::default(),
+            rejected: AtomicU64::new(0),
+            reloads: AtomicBool::new(false),
+            done: Mutex::default(),
+            is_done: Notify::new(),
+        }
     }
 
     /// What was published below the node's own topic, under `path` (`heater/set`).
-    pub(super) fn take(&self, path: &str, message: &Message) -> Taken {
+    pub(super) fn take(self: &Arc<Self>, path: &str, message: &Message) -> Taken {
+        // Whoever takes away what was retained publishes nothing at all.
+        if message.payload.is_empty() {
+            return Taken::Answers(Answers::new());
+        }
         if message.retained {
             let why =
                 "it is retained; publish commands without that, or they would be obeyed again with each connection";
             return self.reject(path, why, None);
         }
         match path.split_once('/') {
-            Some(("command", "reload")) => match words::nothing(&message.payload) {
-                (Ok(()), id) => Taken::Later(id, self.node.reload()),
+            Some(("command", "reload")) => match words::now(&message.payload) {
+                (Ok(()), id) => self.reload(path, id),
                 (Err(why), id) => self.reject(path, &why, id),
             },
-            Some(("command", "publish")) => match words::nothing(&message.payload) {
+            Some(("command", "publish")) => match words::now(&message.payload) {
                 (Ok(()), id) => Taken::PublishAll(id),
                 (Err(why), id) => self.reject(path, &why, id),
             },
@@ -99,46 +117,67 @@ impl Commands {
     }
 
     fn set(&self, path: &str, id: &str, payload: &[u8]) -> Taken {
-        if let Some(output) = OutputId::new(id).ok().filter(|output| self.bus.serves_output(output)) {
-            return self.set_output(path, &output, words::output(payload));
+        let things = self.things.borrow().clone();
+        if let Some(output) = things.outputs.iter().find(|output| output.id.as_str() == id) {
+            return self.set_output(path, output, words::output(payload));
         }
-        let Some(controller) = ControllerId::new(id).ok().filter(|controller| self.bus.serves_controller(controller))
-        else {
-            let (_, name) = words::output(payload);
-            return self.reject(path, &format!("there is no output and no controller {id}"), name);
-        };
-        let (adjusts, name) = words::controller(payload);
-        let adjust = |adjusts: Vec<_>| {
-            let each = adjusts.into_iter().map(|adjust| self.bus.adjust(&controller, adjust));
-            each.collect::<Result<(), _>>().map_err(|error| error.to_string())
-        };
-        self.done(path, adjusts.and_then(adjust), name)
+        if let Some(controller) = things.controllers.iter().find(|controller| controller.id.as_str() == id) {
+            let (adjusted, name) = words::controller(payload);
+            return self.done(path, adjusted.and_then(|adjusted| self.adjust(controller, adjusted)), name);
+        }
+        let (_, name) = words::output(payload);
+        self.reject(path, &format!("there is no output and no controller {id}"), name)
     }
 
-    fn set_output(&self, path: &str, output: &OutputId, (asked, id): Named<Asked>) -> Taken {
+    fn adjust(&self, controller: &Controller, Adjusted { setpoint, mode }: Adjusted) -> Result<(), String> {
+        let range = &controller.setpoints;
+        if setpoint.is_some_and(|setpoint| !range.contains(&setpoint)) {
+            let (from, to, unit) = (range.start(), range.end(), controller.quantity.unit());
+            return Err(format!("a setpoint of {} is from {from} to {to} {unit}", controller.id));
+        }
+        let mode = match mode {
+            Some(Mode::Manual(..)) if !controller.by_hand => {
+                return Err(format!("an output of {} takes no commands: `remote = false`", controller.id));
+            }
+            Some(Mode::Manual(output, lease)) => Some(Adjust::Manual(output, Some(self.clock.now() + lease))),
+            Some(Mode::Off) => Some(Adjust::Manual(0.0, None)),
+            Some(Mode::Automatic) => Some(Adjust::Automatic),
+            None => None,
+        };
+        for adjust in setpoint.map(Adjust::Setpoint).into_iter().chain(mode) {
+            self.bus.adjust(&controller.id, adjust).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn set_output(&self, path: &str, output: &Output, (asked, id): Named<Asked>) -> Taken {
         let now = self.clock.now();
         let demand = |Asked { wish, lease }: Asked| {
-            if locked(&self.closed).contains(output) {
-                return Err(format!("{output} takes no commands: `remote = false`"));
+            if !output.remote {
+                return Err(format!("{} takes no commands: `remote = false`", output.id));
             }
-            let (owner, priority, until) = (self.owner.clone(), Priority::Manual, now + lease);
-            let demand = Demand { owner, priority, wish, until, because: None };
-            self.bus.demand(output, demand).map_err(|error| error.to_string())?;
+            let between = matches!(wish, Wish::Level(level) if level != Level::ON && level != Level::OFF);
+            if between && output.takes == Takes::OnOff {
+                return Err(format!("{} is on or off: it has no `cycle` that makes on-time of a level", output.id));
+            }
+            let until = now + lease;
+            self.demand(&output.id, wish, until)?;
             Ok((wish, until))
         };
-        match (asked.and_then(demand), id) {
-            (Err(why), id) => self.reject(path, &why, id),
-            (Ok(_), None) => Taken::Answers(Vec::new()),
-            (Ok((wish, until)), Some(id)) => {
+        match asked.and_then(demand) {
+            Err(why) => self.reject(path, &why, id),
+            Ok((wish, until)) => {
+                let mut pending = locked(&self.pending);
+                let mut answers = pending.superseded(&output.id, "another command has come after it");
+                let Some(id) = id else { return Taken::Answers(answers) };
                 let level = match wish {
                     Wish::Level(level) => Some(level),
                     Wish::Safe | Wish::Nothing => None,
                 };
-                let mut pending = locked(&self.pending);
-                let mut answers = pending.accepted(id.clone(), output, level, until);
+                answers.extend(pending.accepted(id.clone(), &output.id, level, until));
                 answers.push((id, Outcome::Accepted));
                 // It may be so already.
-                if let Some(state) = self.bus.output(output) {
+                if let Some(state) = self.bus.output(&output.id) {
                     answers.extend(pending.heard(&state, &self.owner));
                 }
                 Taken::Answers(answers)
@@ -146,13 +185,61 @@ impl Commands {
         }
     }
 
+    fn demand(&self, output: &OutputId, wish: Wish, until: Monotonic) -> Result<(), String> {
+        let demand = Demand { owner: self.owner.clone(), priority: Priority::Manual, wish, until, because: None };
+        self.bus.demand(output, demand).map_err(|error| error.to_string())
+    }
+
+    /// Commands to this output are refused from now on, and what one has asked for does not outlive that.
+    pub fn release(&self, output: &OutputId) {
+        // One that is gone holds nothing.
+        let _ = self.demand(output, Wish::Nothing, self.clock.now());
+        let over = locked(&self.pending).superseded(output, "commands to it are refused now");
+        self.later(over);
+    }
+
+    fn reload(self: &Arc<Self>, path: &str, id: Option<String>) -> Taken {
+        if self.reloads.swap(true, Ordering::AcqRel) {
+            return self.reject(path, "another one is under way", id);
+        }
+        let (commands, name, path) = (self.clone(), id.clone(), path.to_owned());
+        let reloaded = self.node.reload();
+        // Not with the connection: it may end with this very reload.
+        tokio::spawn(async move {
+            let done = reloaded.await.map(drop);
+            commands.reloads.store(false, Ordering::Release);
+            if let Taken::Answers(answers) = commands.done(&path, done, name) {
+                commands.later(answers);
+            }
+        });
+        Taken::Answers(id.map(|id| (id, Outcome::Accepted)).into_iter().collect())
+    }
+
+    fn later(&self, mut answers: Answers) {
+        if !answers.is_empty() {
+            locked(&self.done).append(&mut answers);
+            self.is_done.notify_one();
+        }
+    }
+
+    /// Waits for what has come of what took a while.
+    pub(super) async fn finished(&self) -> Answers {
+        loop {
+            let done = std::mem::take(&mut *locked(&self.done));
+            if !done.is_empty() {
+                return done;
+            }
+            self.is_done.notified().await;
+        }
+    }
+
     /// An output has told what it does.
-    pub(super) fn heard(&self, state: &OutputState) -> Vec<(String, Outcome)> {
+    pub(super) fn heard(&self, state: &OutputState) -> Answers {
         locked(&self.pending).heard(state, &self.owner)
     }
 
     /// Whose time is over.
-    pub(super) fn expired(&self) -> Vec<(String, Outcome)> {
+    pub(super) fn expired(&self) -> Answers {
         locked(&self.pending).expired(self.clock.now())
     }
 
@@ -169,11 +256,12 @@ impl Commands {
     }
 
     fn reject(&self, path: &str, why: &str, id: Option<String>) -> Taken {
+        let (path, why) = (words::in_a_line(path), words::in_a_line(why));
         let so_far = self.rejected.fetch_add(1, Ordering::Relaxed) + 1;
         // Whoever publishes nonsense all day is not to fill the log with it.
         if so_far <= TOLD_EACH || so_far.is_power_of_two() {
             tracing::warn!("a command over MQTT is rejected: {path}: {why} ({so_far} since the start)");
         }
-        Taken::Answers(id.map(|id| (id, Outcome::Rejected(why.to_owned()))).into_iter().collect())
+        Taken::Answers(id.map(|id| (id, Outcome::Rejected(why))).into_iter().collect())
     }
 }

@@ -36,7 +36,13 @@ struct Waiting {
 pub struct Pending(Vec<Waiting>);
 
 impl Pending {
-    /// A command was accepted: `level` is `None` when it gives the output back. An earlier one to the same output is over.
+    /// Another command has come: those before it are over.
+    pub fn superseded(&mut self, output: &OutputId, why: &str) -> Vec<(String, Outcome)> {
+        let over = self.take(|waiting| waiting.output == *output);
+        over.into_iter().map(|old| (old.id, Outcome::Rejected(why.to_owned()))).collect()
+    }
+
+    /// A command was accepted: `level` is `None` when it gives the output back.
     pub fn accepted(
         &mut self,
         id: String,
@@ -44,11 +50,7 @@ impl Pending {
         level: Option<Level>,
         until: Monotonic,
     ) -> Vec<(String, Outcome)> {
-        let over = self.take(|waiting| waiting.output == *output);
-        let mut told: Vec<_> = over
-            .into_iter()
-            .map(|old| (old.id, Outcome::Rejected("another command has come after it".into())))
-            .collect();
+        let mut told = Vec::new();
         if self.0.len() >= MOST {
             let oldest = self.0.remove(0);
             told.push((oldest.id, Outcome::Rejected("too many others wait".into())));

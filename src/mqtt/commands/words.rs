@@ -9,7 +9,6 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use crate::config::Value as _;
-use crate::message::Adjust;
 use crate::model::{Level, Wish};
 
 /// Nobody says so much.
@@ -28,6 +27,26 @@ pub struct Asked {
     pub wish: Wish,
     /// For how long.
     pub lease: Duration,
+}
+
+/// What a controller is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Adjusted {
+    /// To aim at this.
+    pub setpoint: Option<f64>,
+    /// And to do so in this way.
+    pub mode: Option<Mode>,
+}
+
+/// How a controller is to act.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// By its input.
+    Automatic,
+    /// Not at all, until somebody says otherwise.
+    Off,
+    /// Holding this output, -1..=1, for so long.
+    Manual(f64, Duration),
 }
 
 /// The command, and the name under which its sender wants to hear of it.
@@ -62,27 +81,35 @@ pub fn output(payload: &[u8]) -> Named<Asked> {
 }
 
 /// A number for its setpoint, `automatic`, `off`, or `{"setpoint": 25}`, `{"mode": "manual", "output": 0.4}`.
-pub fn controller(payload: &[u8]) -> Named<Vec<Adjust>> {
+pub fn controller(payload: &[u8]) -> Named<Adjusted> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Long {
         setpoint: Option<f64>,
         mode: Option<String>,
         output: Option<f64>,
+        #[serde(rename = "for")]
+        lease: Option<String>,
         id: Option<String>,
     }
     read(payload, short_adjust, |long: Long| {
-        let Long { setpoint, mode, output, id } = long;
+        let Long { setpoint, mode, output, lease, id } = long;
         let adjust = || {
+            let lease = match (lease.as_deref(), output) {
+                (Some(_), None) => return Err("`for` is how long it is to hold an `output`".to_owned()),
+                (text, _) => text.map_or(Ok(USUAL_LEASE), self::lease)?,
+            };
             let mode = match (mode.as_deref(), output) {
-                (Some("manual") | None, Some(output)) if (-1.0..=1.0).contains(&output) => Some(Adjust::Manual(output)),
+                (Some("manual") | None, Some(output)) if (-1.0..=1.0).contains(&output) => {
+                    Some(Mode::Manual(output, lease))
+                }
                 (_, Some(_)) => return Err("`output` is -1 to 1, with `mode` \"manual\"".to_owned()),
                 (Some("manual"), None) => return Err("say which `output` it is to hold, -1 to 1".to_owned()),
                 (Some(mode), None) => Some(named_mode(mode)?),
                 (None, None) => None,
             };
-            let adjusts: Vec<Adjust> = setpoint.map(Adjust::Setpoint).into_iter().chain(mode).collect();
-            if adjusts.is_empty() { Err("say a `setpoint` or a `mode`".to_owned()) } else { Ok(adjusts) }
+            let said = setpoint.is_some() || mode.is_some();
+            said.then_some(Adjusted { setpoint, mode }).ok_or_else(|| "say a `setpoint` or a `mode`".to_owned())
         };
         (adjust(), id)
     })
@@ -99,17 +126,15 @@ pub fn name(payload: &[u8]) -> Named<String> {
     read(payload, |text| Ok(text.to_owned()), |long: Long| (Ok(long.name), long.id))
 }
 
-/// Nothing, or `{"id": "…"}`; for commands that need no more.
-pub fn nothing(payload: &[u8]) -> Named<()> {
+/// `now`, or `{"id": "…"}`; for commands that need no more.
+pub fn now(payload: &[u8]) -> Named<()> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Long {
         id: Option<String>,
     }
-    if payload.is_empty() {
-        return (Ok(()), None);
-    }
-    read(payload, |_| Ok(()), |long: Long| (Ok(()), long.id))
+    let short = |text: &str| if text == "now" { Ok(()) } else { Err("write now, or {\"id\": \"…\"}".to_owned()) };
+    read(payload, short, |long: Long| (Ok(()), long.id))
 }
 
 /// Reads either form. An id that cannot be a level of a topic is no id.
@@ -147,7 +172,10 @@ fn id_of(text: &str) -> Option<String> {
 }
 
 fn is_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    // `result/set` would be a command.
+    id != "set"
+        && (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn short_wish(text: &str) -> Result<Wish, String> {
@@ -178,23 +206,31 @@ fn long_wish(level: &Json) -> Result<Wish, String> {
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = Duration::read(&DeValue::String(text.into())).map_err(|hint| format!("`for`: {hint}"))?;
     let fits = !lease.is_zero() && lease <= LONGEST_LEASE;
-    fits.then_some(lease).ok_or_else(|| "`for` is more than nothing and at most seven days".to_owned())
+    fits.then_some(lease).ok_or_else(|| "`for` is more than nothing and at most 168h".to_owned())
 }
 
-fn short_adjust(text: &str) -> Result<Vec<Adjust>, String> {
+fn short_adjust(text: &str) -> Result<Adjusted, String> {
     match text.parse::<f64>() {
-        Ok(setpoint) if setpoint.is_finite() => Ok(vec![Adjust::Setpoint(setpoint)]),
-        _ => named_mode(text).map(|adjust| vec![adjust]),
+        Ok(setpoint) if setpoint.is_finite() => Ok(Adjusted { setpoint: Some(setpoint), mode: None }),
+        _ => Ok(Adjusted { setpoint: None, mode: Some(named_mode(text)?) }),
     }
 }
 
-fn named_mode(text: &str) -> Result<Adjust, String> {
+fn named_mode(text: &str) -> Result<Mode, String> {
     match text.trim_matches('"').to_ascii_lowercase().as_str() {
-        "automatic" | "auto" | "heat" | "cool" | "heat_cool" => Ok(Adjust::Automatic),
-        "off" => Ok(Adjust::Manual(0.0)),
+        "automatic" | "auto" | "heat" | "cool" | "heat_cool" => Ok(Mode::Automatic),
+        "off" => Ok(Mode::Off),
         _ => {
             Err("write a number for its setpoint, automatic, off, or {\"mode\": \"manual\", \"output\": 0.4}"
                 .to_owned())
         }
     }
+}
+
+/// A reason, in one line that nobody else has shaped and that is not too long for anybody.
+pub fn in_a_line(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let line = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let cut: String = line.clone().take(LONGEST).collect();
+    if line.count() > LONGEST { cut + "…" } else { cut }
 }

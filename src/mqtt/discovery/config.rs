@@ -78,6 +78,12 @@ fn form(text: &str) -> Result<Form, String> {
 /// A prefix stands before the other levels of a topic, and may have several of its own.
 fn prefix(text: &str) -> Result<String, String> {
     let fits = |level: &str| !level.is_empty() && !level.contains(['+', '#']) && !level.contains(char::is_control);
+    if text.split('/').next() == Some("homeostat") {
+        return Err(
+            "`homeostat` is where this and other nodes publish; take another prefix, as it is set in Home Assistant"
+                .into(),
+        );
+    }
     if text.len() <= LONGEST && !text.starts_with('$') && text.split('/').all(fits) {
         return Ok(text.to_owned());
     }
@@ -124,6 +130,7 @@ mod tests {
             ("{ prefix = \"ha/\" }", "without / at its ends"),
             ("{ prefix = \"ha/#\" }", "without + and #"),
             ("{ prefix = \"$SYS\" }", "a prefix is the beginning of a topic"),
+            ("{ prefix = \"homeostat/greenhouse\" }", "take another prefix"),
             ("{ form = \"old\" }", "write \"device\""),
         ];
         for (written, hint) in cases {

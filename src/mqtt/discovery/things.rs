@@ -79,6 +79,8 @@ pub struct Controller {
     pub moves: Moves,
     /// Whether it takes commands over MQTT. If not, Home Assistant only shows it.
     pub remote: bool,
+    /// Whether a person may hold its outputs through it: each of them takes commands itself.
+    pub by_hand: bool,
     /// What its setpoint can be set to, in the channel's unit.
     pub setpoints: RangeInclusive<f64>,
 }
