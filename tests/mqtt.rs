@@ -4,6 +4,8 @@
 
 #[path = "common/broker.rs"]
 mod broker;
+#[path = "common/client.rs"]
+mod client;
 #[path = "common/log.rs"]
 mod log;
 #[path = "common/puppet.rs"]
@@ -11,130 +13,17 @@ mod puppet;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::{DEADLINE, Mosquitto, Received, Subscriber, free_port};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use homeostat::bus::{Bus, Tap};
-use homeostat::clock::Clock;
-use homeostat::message::{Alarm, Event, OutputState, SensorState};
-use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
-use homeostat::mqtt::commands::{self, Commands};
-use homeostat::mqtt::discovery::{Settings, Things};
-use homeostat::mqtt::{self, Behind, Broker, Config, Login, Mqtt, Network, Protocol};
+use broker::{Mosquitto, Received, Subscriber, free_port};
+use client::{AIR, Node, STATUS, config, within};
+use homeostat::message::{Alarm, Event};
+use homeostat::model::{ChannelId, Quantity, Sample, Timestamp};
+use homeostat::mqtt::{self, Broker, Config, Login};
 use homeostat::secret::Source;
 use log::Log;
 use puppet::Puppet;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-
-const STATUS: &str = "homeostat/greenhouse/status";
-const AIR: &str = "homeostat/greenhouse/air/temperature";
-
-/// A bus and the MQTT task on it.
-struct Node {
-    bus: Bus,
-    mqtt: Mqtt,
-    tap: Arc<Tap>,
-    task: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    beats: Arc<AtomicU32>,
-}
-
-impl Node {
-    fn start(port: u16) -> Self {
-        Self::start_with(config(port))
-    }
-
-    fn start_with(config: Config) -> Self {
-        Self::start_before(config, |_| Behind::default())
-    }
-
-    fn start_before(config: Config, behind: impl FnOnce(&Bus) -> Behind) -> Self {
-        let bus = Bus::new(Clock::system(), 0);
-        let tap = Arc::new(bus.tap(10_000, 1));
-        let mqtt = Mqtt::over(Arc::new(Network), config, "greenhouse", behind(&bus));
-        let mut node = Self { bus, mqtt, tap, task: None, beats: Arc::default() };
-        node.run();
-        node
-    }
-
-    fn run(&mut self) {
-        let (mqtt, tap, beats) = (self.mqtt.clone(), self.tap.clone(), self.beats.clone());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let stop = async {
-                let _ = stopped.await;
-            };
-            let beat = || {
-                beats.fetch_add(1, Ordering::Relaxed);
-            };
-            mqtt::run(&mqtt, &tap, stop, beat).await.unwrap();
-        });
-        self.task = Some((stop, task));
-    }
-
-    async fn stop(&mut self) {
-        let (stop, task) = self.task.take().unwrap();
-        stop.send(()).unwrap();
-        within(task).await.unwrap();
-    }
-
-    /// As if the process had been killed: the connection breaks without a word.
-    async fn crash(&mut self) {
-        let (_stop, task) = self.task.take().unwrap();
-        task.abort();
-        assert!(within(task).await.unwrap_err().is_cancelled());
-    }
-
-    async fn connected(&self, connected: bool) {
-        within(async {
-            while self.mqtt.is_connected() != connected {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-
-    fn publish(&self, value: f64) -> u64 {
-        let channel = ChannelId::parse("air.temperature").unwrap();
-        self.bus.publish(&channel, Quantity::Temperature, Sample::Good(value))
-    }
-
-    fn tell_everything(&self) {
-        let since = Timestamp::from_millis(1_795_250_000_250);
-        self.bus.tell(Event::Sensor(SensorState { sensor: SensorId::new("air").unwrap(), online: true }));
-        self.bus.tell(Event::Alarm(Alarm {
-            name: "sensors.soil".into(),
-            text: Some("unplugged".into()),
-            since,
-            latched: false,
-            acknowledged: false,
-        }));
-        self.bus.tell(Event::Output(OutputState {
-            output: OutputId::new("heater").unwrap(),
-            level: Level::clamped(0.4),
-            on: true,
-            by: Some(Owner::new("controllers.warmth")),
-            why: "controllers.warmth asks for 40 %".into(),
-            limit: None,
-            because: None,
-            confirmed: true,
-            since,
-        }));
-        self.publish(21.5);
-    }
-}
-
-fn config(port: u16) -> Config {
-    Config::to(Broker::at("127.0.0.1", port))
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("it takes too long")
-}
 
 fn of(topic: &str) -> impl Fn(&Received) -> bool {
     move |message| message.topic == topic
@@ -314,113 +203,6 @@ async fn a_broker_that_forgot_everything_is_told_again() {
     node.connected(false).await;
     let _again = Mosquitto::on(port, "allow_anonymous true").await;
     newcomer_finds_everything(port).await;
-}
-
-/// A node with one alarm.
-struct OneAlarm;
-
-impl commands::Node for OneAlarm {
-    fn acknowledge(&self, alarm: &str) -> Result<(), String> {
-        if alarm == "sensors.air" { Ok(()) } else { Err(format!("there is no alarm {alarm}")) }
-    }
-
-    fn reload(&self) -> BoxFuture<'static, Result<String, String>> {
-        async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            Err("line 7 is wrong".to_owned())
-        }
-        .boxed()
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs mosquitto"]
-async fn commands_are_heard_and_answered_and_home_assistant_is_told_in_both_versions() {
-    let broker = Mosquitto::start().await;
-    let mut other = Subscriber::new(broker.port, "#").await;
-    other.publish("homeostat/greenhouse/command/ack", r#"{"name":"sensors.air","id":"of-yesterday"}"#, true);
-    let left = "homeassistant/switch/homeostat-greenhouse/old/config";
-    other.publish(left, r#"{"uniq_id":"homeostat-greenhouse-old"}"#, true);
-    other.until(of(left)).await;
-    for protocol in [Protocol::V3, Protocol::V5] {
-        let things = Things {
-            node: "greenhouse".into(),
-            version: "1".into(),
-            sensors: Vec::new(),
-            outputs: Vec::new(),
-            controllers: Vec::new(),
-            alarms: vec!["sensors.air".into()],
-        };
-        let (_things, watched) = watch::channel(Arc::new(things));
-        let home_assistant = Some(Settings::default());
-        let log = Log::begin();
-        let mut node = Node::start_before(Config { protocol, home_assistant, ..config(broker.port) }, |bus| {
-            let commands = Commands::new(bus.clone(), Clock::system(), Arc::new(OneAlarm), watched.clone());
-            Behind { commands: Some(Arc::new(commands)), things: Some(watched), readings: None }
-        });
-        log.until("it is retained").await;
-        other.seen.clear();
-        for (command, payload, result, why) in [
-            ("command/ack", r#"{"name":"sensors.air","id":"ID"}"#, "done", ""),
-            ("command/ack", r#"{"name":"sensors.soil","id":"ID"}"#, "rejected", "no alarm sensors.soil"),
-            ("command/reload", "now", "", ""),
-            ("command/reload", r#"{"id":"ID"}"#, "rejected", "another one is under way"),
-            ("heater/set", r#"{"on":true,"id":"ID"}"#, "rejected", "no output and no controller heater"),
-        ] {
-            let id = format!("{:x}", fastrand::u64(..));
-            other.publish(&format!("homeostat/greenhouse/{command}"), &payload.replace("ID", &id), false);
-            if result.is_empty() {
-                continue;
-            }
-            let topic = format!("homeostat/greenhouse/result/{id}");
-            let answer = other.until(|seen| seen.topic == topic && !seen.payload.contains("accepted")).await;
-            assert!(!answer.retained && answer.json()["result"] == result, "{protocol:?}: {answer:?}");
-            assert!(answer.payload.contains(why), "{protocol:?}: {answer:?}");
-        }
-        let config = "homeassistant/device/homeostat-greenhouse/config";
-        other.until(|seen| seen.topic == config && seen.payload.contains("Alarm sensors.air")).await;
-        other.seen.clear();
-        other.publish("homeassistant/status", "online", false);
-        other.until(|seen| seen.topic == config && seen.payload.contains("Alarm sensors.air")).await;
-        node.stop().await;
-    }
-    let mut newcomer = Subscriber::new(broker.port, left).await;
-    other.publish(left, "now", false);
-    assert_eq!(newcomer.next().await.payload, "now", "a thing that there is no more is still told of");
-}
-
-/// The library ends the connection over it, and it would come again with each subscription.
-#[tokio::test]
-#[ignore = "needs mosquitto"]
-async fn what_is_far_too_large_where_we_listen_does_not_keep_us_from_the_broker() {
-    let broker = Mosquitto::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("large");
-    std::fs::write(&file, vec![b'x'; 400_000]).unwrap();
-    let mut publish = std::process::Command::new("mosquitto_pub");
-    publish.args(["-p", &broker.port.to_string(), "-r", "-t", "homeostat/greenhouse/x/set", "-f"]).arg(&file);
-    assert!(publish.status().unwrap().success());
-    let log = Log::begin();
-    let (_things, watched) = watch::channel(Arc::new(Things {
-        node: "greenhouse".into(),
-        version: "1".into(),
-        sensors: Vec::new(),
-        outputs: Vec::new(),
-        controllers: Vec::new(),
-        alarms: Vec::new(),
-    }));
-    let mut node = Node::start_before(config(broker.port), |bus| {
-        let commands = Commands::new(bus.clone(), Clock::system(), Arc::new(OneAlarm), watched.clone());
-        Behind { commands: Some(Arc::new(commands)), things: Some(watched), readings: None }
-    });
-    log.until("somebody publishes 400").await;
-    let mut watcher = Subscriber::new(broker.port, AIR).await;
-    for value in 0..20 {
-        node.publish(f64::from(value));
-        watcher.until(|seen| seen.json()["value"] == f64::from(value)).await;
-    }
-    node.connected(true).await;
-    node.stop().await;
 }
 
 #[tokio::test]
