@@ -16,11 +16,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use broker::{DEADLINE, Mosquitto, Received, Subscriber, free_port};
+use futures_util::future::BoxFuture;
 use homeostat::bus::{Bus, Tap};
 use homeostat::clock::Clock;
 use homeostat::message::{Alarm, Event, OutputState, SensorState};
 use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
-use homeostat::mqtt::{self, Broker, Config, Login, Mqtt};
+use homeostat::mqtt::link::{Introduction, Line, Link};
+use homeostat::mqtt::{self, Behind, Broker, Config, Login, Mqtt, MqttError};
 use homeostat::secret::Source;
 use log::Log;
 use puppet::Puppet;
@@ -290,6 +292,32 @@ async fn a_stop_does_not_wait_for_a_broker_that_is_not_there() {
     let mut node = Node::start(free_port());
     node.publish(1.0);
     node.stop().await;
+}
+
+/// A disk that hangs while certificates are read.
+struct Hanging;
+
+impl Link for Hanging {
+    fn connect<'a>(&'a self, _: Introduction<'a>) -> BoxFuture<'a, Result<Line, MqttError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_never_made_keeps_neither_the_beat_nor_a_stop_waiting() {
+    let bus = Bus::new(Clock::system(), 0);
+    let tap = Arc::new(bus.tap(10_000, 1));
+    let mqtt = Mqtt::over(Arc::new(Hanging), config(1), "greenhouse", Behind::default());
+    let mut node = Node { bus, mqtt, tap, task: None, beats: Arc::default() };
+    node.run();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let beats = node.beats.load(Ordering::Relaxed);
+    assert!(beats >= 12, "{beats} beats in a minute");
+    let asked = tokio::time::sleep(Duration::from_secs(1));
+    tokio::select! {
+        () = asked => panic!("it does not stop within a second"),
+        () = node.stop() => {}
+    }
 }
 
 #[tokio::test]

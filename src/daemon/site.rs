@@ -89,7 +89,7 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let readings = history::Stored { store: self.store.clone(), node: node.to_owned() };
+        let readings = history::Stored::new(self.store.clone(), node, self.alarms.clone());
         let behind = Behind { readings: Some(Arc::new(readings)) };
         let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);

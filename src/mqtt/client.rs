@@ -14,6 +14,7 @@ use super::history::Readings;
 use super::link::{Introduction, Link};
 use super::network::Network;
 use super::outbox::Outbox;
+use super::portion::Portion;
 use super::topics::Topics;
 use super::{Config, MqttError, backoff, payload};
 use crate::bus::Tap;
@@ -37,6 +38,8 @@ struct Shared {
     topics: Topics,
     outbox: Mutex<Outbox>,
     behind: Behind,
+    /// How large the pages of the history are that this broker takes.
+    portion: Mutex<Portion>,
     connected: AtomicBool,
 }
 
@@ -62,6 +65,7 @@ impl Mqtt {
             topics: Topics::new(node),
             outbox: Mutex::default(),
             behind,
+            portion: Mutex::default(),
             connected: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -95,6 +99,11 @@ impl Mqtt {
 
     pub(super) fn readings(&self) -> Option<&dyn Readings> {
         self.shared.behind.readings.as_deref()
+    }
+
+    /// Never locked across a wait.
+    pub(super) fn portion(&self) -> MutexGuard<'_, Portion> {
+        locked(&self.shared.portion)
     }
 
     pub(super) fn status_topic(&self) -> &str {
@@ -133,19 +142,20 @@ impl Mqtt {
 pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: impl Fn()) -> Result<(), MqttError> {
     let mut stop = pin!(stop);
     let mut told = Told::new(mqtt);
-    let mut failures = 0;
+    let mut failures = 0_u32;
     loop {
         mqtt.collect(tap);
         let end = connection::hold(mqtt, tap, stop.as_mut(), &beat, &mut told).await;
         mqtt.set_connected(false);
-        match end {
+        let error = match end {
             End::Stopped => return Ok(()),
             End::Failed { error, proved } => {
                 told.failed(&error);
-                failures = if proved { 1 } else { failures + 1 };
+                failures = if proved { 1 } else { failures.saturating_add(1) };
+                error
             }
-        }
-        let mut pause = pin!(time::sleep(backoff::pause(failures, fastrand::f64())));
+        };
+        let mut pause = pin!(time::sleep(backoff::pause(failures, &error, fastrand::f64())));
         let mut beats = time::interval(BEAT);
         loop {
             tokio::select! {
