@@ -17,6 +17,8 @@ install_tools() {
     # Tests send signals by it.
     [[ -x /bin/kill ]] || missing+=(procps)
     has unshare && has nsenter || missing+=(util-linux)
+    # A network that is cut.
+    has ip || missing+=(iproute2)
     # A disk that loses what was not synced.
     has mkfs.ext4 || missing+=(e2fsprogs)
     has losetup || missing+=(mount)

@@ -13,14 +13,17 @@ mod puppet;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Mosquitto, Received, Subscriber, free_port};
 use client::{AIR, Node, STATUS, config, within};
+use futures_util::future::BoxFuture;
 use homeostat::message::{Alarm, Event};
 use homeostat::model::{ChannelId, Quantity, Sample, Timestamp};
-use homeostat::mqtt::{self, Broker, Config, Login};
+use homeostat::mqtt::link::{Introduction, Line, Link};
+use homeostat::mqtt::{self, Behind, Broker, Config, Login, MqttError};
 use homeostat::secret::Source;
 use log::Log;
 use puppet::Puppet;
@@ -187,6 +190,28 @@ async fn a_stop_does_not_wait_for_a_broker_that_is_not_there() {
     let mut node = Node::start(free_port());
     node.publish(1.0);
     node.stop().await;
+}
+
+/// A disk that hangs while certificates are read.
+struct Hanging;
+
+impl Link for Hanging {
+    fn connect<'a>(&'a self, _: Introduction<'a>) -> BoxFuture<'a, Result<Line, MqttError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_never_made_keeps_neither_the_beat_nor_a_stop_waiting() {
+    let mut node = Node::start_over(Arc::new(Hanging), config(1), |_| Behind::default());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let beats = node.beats.load(Ordering::Relaxed);
+    assert!(beats >= 12, "{beats} beats in a minute");
+    let asked = tokio::time::sleep(Duration::from_secs(1));
+    tokio::select! {
+        () = asked => panic!("it does not stop within a second"),
+        () = node.stop() => {}
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,18 @@
 
 mod common;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use common::houses::room;
-use common::{Rig, play};
+use common::link::{self, FakeBroker};
+use common::{Rig, Setting, house, play, play_in};
 use homeostat::config;
 use homeostat::daemon::Refused;
 use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Adjust, Event};
 use homeostat::model::{Claim, ControllerId, Level, Monotonic};
+use homeostat::payload::History;
 
 const HOUSE: &str = concat!(
     r#"
@@ -273,5 +276,31 @@ fn the_alarms_of_what_is_removed_go_with_it() {
         assert!(standing(&rig));
         reload(&mut rig, HOUSE).await.unwrap();
         assert!(!standing(&rig));
+    });
+}
+
+#[test]
+fn the_history_is_of_what_is_measured_while_there_is_mqtt() {
+    let broker = FakeBroker::default();
+    let setting = Setting { broker: Some(broker.clone()), ..Setting::default() };
+    play_in(setting, HOUSE, |mut rig| async move {
+        rig.run(Duration::from_secs(20)).await;
+        rig.daemon.reload(house(HOUSE)).await.unwrap();
+        let left = rig.daemon.bus().last_seq();
+        rig.run(Duration::from_secs(60)).await;
+        let mut config = house(HOUSE);
+        config.mqtt = Some(link::config());
+        rig.daemon.reload(config).await.unwrap();
+        let came = rig.daemon.bus().last_seq();
+        rig.run(Duration::from_secs(20)).await;
+        let pages = broker.passed().into_iter().filter(|(topic, _)| topic.ends_with("/history"));
+        let numbers: Vec<u64> = pages
+            .flat_map(|(_, page)| serde_json::from_str::<History<'static>>(&page).unwrap().readings)
+            .map(|reading| reading.seq)
+            .collect();
+        let count = |range: RangeInclusive<u64>| numbers.iter().filter(|number| range.contains(number)).count();
+        assert!(left > 20 && came > left + 100 && count(0..=left) > 20, "{numbers:?}");
+        assert_eq!(count(left + 1..=came), 0, "{left}, {came}: {numbers:?}");
+        assert!(count(came + 1..=u64::MAX) > 20, "{numbers:?}");
     });
 }

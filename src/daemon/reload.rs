@@ -193,6 +193,10 @@ impl Daemon {
         if begins("store", "") {
             children.push(site.store(&config.store));
         }
+        if change("mqtt", "") == Some(Change::Added) {
+            // The history is of what comes from now on.
+            site.store.acknowledged(site.bus.last_seq());
+        }
         site.store.keeps_for_history(config.mqtt.is_some());
         if let Some(mqtt) = config.mqtt.filter(|_| begins("mqtt", "")) {
             children.push(site.mqtt(mqtt, &config.node.name));

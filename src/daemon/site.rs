@@ -119,7 +119,7 @@ impl Site {
     }
 
     pub fn mqtt(&self, config: mqtt::Config, node: &str) -> Child {
-        let readings = history::Stored { store: self.store.clone(), node: node.to_owned() };
+        let readings = history::Stored::new(self.store.clone(), node, self.alarms.clone());
         let commands = config.commands.then(|| self.commands.clone());
         let things = Some(self.things.subscribe());
         let behind = Behind { readings: Some(Arc::new(readings)), commands, things };

@@ -18,6 +18,7 @@ use super::history::Readings;
 use super::link::{Introduction, Link};
 use super::network::Network;
 use super::outbox::Outbox;
+use super::portion::Portion;
 use super::topics::Topics;
 use super::{Config, MqttError, backoff, payload};
 use crate::bus::Tap;
@@ -45,6 +46,8 @@ struct Shared {
     /// All alarms, for whoever looks at one topic for them.
     standing: Mutex<Standing>,
     behind: Behind,
+    /// How large the pages of the history are that this broker takes.
+    portion: Mutex<Portion>,
     connected: AtomicBool,
     /// Whether we listen to anything: not any more once something came that is too large.
     listens: AtomicBool,
@@ -81,6 +84,7 @@ impl Mqtt {
             announcer: Mutex::default(),
             standing: Mutex::default(),
             behind,
+            portion: Mutex::default(),
             connected: AtomicBool::new(false),
             listens: AtomicBool::new(true),
         };
@@ -154,6 +158,11 @@ impl Mqtt {
         }
     }
 
+    /// Never locked across a wait.
+    pub(super) fn portion(&self) -> MutexGuard<'_, Portion> {
+        locked(&self.shared.portion)
+    }
+
     pub(super) fn status_topic(&self) -> &str {
         self.shared.topics.status()
     }
@@ -203,22 +212,23 @@ impl Mqtt {
 pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: impl Fn()) -> Result<(), MqttError> {
     let mut stop = pin!(stop);
     let mut told = Told::new(mqtt);
-    let mut failures = 0;
+    let mut failures = 0_u32;
     loop {
         mqtt.collect(tap);
         let end = connection::hold(mqtt, tap, stop.as_mut(), &beat, &mut told).await;
         mqtt.set_connected(false);
-        match end {
+        let error = match end {
             End::Stopped => return Ok(()),
             End::Failed { error, proved } => {
                 told.failed(&error);
                 if let MqttError::TooLarge { .. } = error {
                     mqtt.shared.listens.store(false, Ordering::Relaxed);
                 }
-                failures = if proved { 1 } else { failures + 1 };
+                failures = if proved { 1 } else { failures.saturating_add(1) };
+                error
             }
-        }
-        let mut pause = pin!(time::sleep(backoff::pause(failures, fastrand::f64())));
+        };
+        let mut pause = pin!(time::sleep(backoff::pause(failures, &error, fastrand::f64())));
         let mut beats = time::interval(BEAT);
         loop {
             tokio::select! {

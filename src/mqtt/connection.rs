@@ -14,6 +14,7 @@ use super::commands::{Answers, Outcome, Taken};
 use super::discovery::{self, Things};
 use super::history::{Page, Pages};
 use super::link::{Heard, Line, Message, Speaker};
+use super::portion::Verdict;
 use super::{MqttError, payload};
 use crate::bus::Tap;
 
@@ -55,9 +56,10 @@ pub(super) async fn hold(
     beat: &impl Fn(),
     told: &mut Told,
 ) -> End {
-    let Line { speaker, mut listener } = match mqtt.link().connect(mqtt.introduction()).await {
-        Ok(line) => line,
-        Err(error) => return End::Failed { error, proved: false },
+    let Line { speaker, mut listener } = match prepare(mqtt, tap, stop.as_mut(), beat).await {
+        Some(Ok(line)) => line,
+        Some(Err(error)) => return End::Failed { error, proved: false },
+        None => return End::Stopped,
     };
     let last_words = LastWords::NotYet;
     let mut connection =
@@ -106,7 +108,7 @@ pub(super) async fn hold(
                         rest.set(time::sleep(REST));
                     }
                     () = expiry(mqtt) => mqtt.answer(mqtt.commands().map(|commands| commands.expired()).unwrap_or_default()),
-                    page = pages.next(mqtt.readings()), if connection.has_room_for_a_page() => connection.turn(page, told),
+                    page = pages.next(mqtt.readings(), mqtt.portion().next()), if connection.has_room_for_a_page() => connection.turn(page, told),
                     () = &mut stop, if connection.last_words == LastWords::NotYet => {
                         if !connection.is_up {
                             return End::Stopped;
@@ -133,6 +135,7 @@ pub(super) async fn hold(
             Ok(heard) => {
                 match connection.note(heard, told) {
                     Noted::AsUsual => {}
+                    Noted::PageTooLarge => pages.hurry(),
                     Noted::PageRefused => pages.wait(),
                     Noted::Looks => {
                         looking = true;
@@ -149,10 +152,33 @@ pub(super) async fn hold(
     }
 }
 
+/// A line, or `None` if the stop comes first. Certificates and a password are read for it, and a disk may hold that up: one thread, for
+/// the next attempt comes only after this one.
+async fn prepare(
+    mqtt: &Mqtt,
+    tap: &Tap,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    beat: &impl Fn(),
+) -> Option<Result<Line, MqttError>> {
+    let mut line = mqtt.link().connect(mqtt.introduction());
+    let mut beats = time::interval(BEAT);
+    loop {
+        tokio::select! {
+            line = &mut line => return Some(line),
+            () = &mut stop => return None,
+            () = tap.filled() => mqtt.collect(tap),
+            _ = beats.tick() => {}
+        }
+        beat();
+    }
+}
+
 /// What has to be done about something that was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Noted {
     AsUsual,
+    /// A smaller one may not be.
+    PageTooLarge,
     PageRefused,
     /// What the broker has for Home Assistant comes now, or more of it.
     Looks,
@@ -234,11 +260,15 @@ impl Connection<'_> {
                 let page = self.mqtt.outbox().acknowledged(packet);
                 if let (Some(last), Some(readings)) = (page, self.mqtt.readings()) {
                     readings.acknowledged(last);
+                    self.mqtt.portion().arrived();
                     told.history(Ok(()));
                 }
             }
             Heard::Refused(packet) => {
                 if self.mqtt.outbox().refused(packet) {
+                    if self.mqtt.portion().refused() {
+                        return Noted::PageTooLarge;
+                    }
                     told.history(Err("the broker refuses it; check its access rules and its limits"));
                     return Noted::PageRefused;
                 }
@@ -308,7 +338,8 @@ impl Connection<'_> {
 
     fn turn(&self, page: Result<Page, String>, told: &mut Told) {
         match page {
-            Ok(Page { payload, last, .. }) => {
+            Ok(Page { payload, last, readings, .. }) => {
+                self.mqtt.portion().posted(readings);
                 self.mqtt.outbox().post_page(self.mqtt.topics().history().to_owned(), payload, last);
             }
             Err(error) => told.history(Err(&error)),
@@ -358,9 +389,20 @@ impl Connection<'_> {
     }
 
     fn end(&self, error: MqttError) -> End {
+        self.doubt();
         match self.last_words {
             LastWords::NotYet => End::Failed { error, proved: self.beats > 1 },
             _ => End::Stopped,
+        }
+    }
+
+    /// The page that was under way may be why.
+    fn doubt(&self) {
+        let Some(last) = self.mqtt.outbox().page_in_doubt() else { return };
+        let mut portion = self.mqtt.portion();
+        if let (Verdict::HoldBack, Some(readings)) = (portion.lost(), self.mqtt.readings()) {
+            readings.held_back(last);
+            portion.held_back();
         }
     }
 

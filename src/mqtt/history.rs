@@ -12,6 +12,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{self, Sleep};
 
+use super::portion::Next;
+
 /// Readings on a page: some 60 kB of JSON.
 pub(super) const MOST: usize = 500;
 /// Between two pages of a backlog. With this at most 5,000 readings leave in a second.
@@ -28,6 +30,8 @@ pub struct Page {
     pub payload: Vec<u8>,
     /// The number of its last reading.
     pub last: u64,
+    /// How many there are on it.
+    pub readings: usize,
     /// Whether there was no room for more.
     pub is_full: bool,
 }
@@ -37,8 +41,14 @@ pub trait Readings: Send + Sync {
     /// What follows on the cursor, at most `most` readings; `None` if there is nothing yet.
     fn page(&self, most: usize) -> BoxFuture<'static, Result<Option<Page>, String>>;
 
+    /// A page without readings.
+    fn empty_page(&self) -> Page;
+
     /// The broker has everything up to this number.
     fn acknowledged(&self, last: u64);
+
+    /// The broker never takes the reading of this number, and whoever waits for it is to hear of that. The cursor goes past it.
+    fn held_back(&self, number: u64);
 }
 
 /// Turns the pages, for as long as a connection lasts.
@@ -57,15 +67,21 @@ impl Pages {
         self.pause = Box::pin(time::sleep(RETRY));
     }
 
+    /// The same, but a smaller one may be wanted.
+    pub(super) fn hurry(&mut self) {
+        self.pause = Box::pin(time::sleep(BREATH));
+    }
+
     /// The next page, when it is due and if there is one. Cancelling it loses nothing.
-    pub(super) async fn next(&mut self, readings: Option<&dyn Readings>) -> Result<Page, String> {
+    pub(super) async fn next(&mut self, readings: Option<&dyn Readings>, next: Next) -> Result<Page, String> {
         let Some(readings) = readings else { return pending().await };
         loop {
             let reading = match &mut self.reading {
                 Some(reading) => reading,
                 None => {
                     self.pause.as_mut().await;
-                    self.reading.insert(readings.page(MOST))
+                    let Next::Readings(most) = next else { return Ok(readings.empty_page()) };
+                    self.reading.insert(readings.page(most))
                 }
             };
             let page = reading.await;

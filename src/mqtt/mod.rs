@@ -26,6 +26,7 @@ mod network;
 mod network_v5;
 pub mod outbox;
 mod payload;
+mod portion;
 pub mod tls;
 mod topics;
 

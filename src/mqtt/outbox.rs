@@ -128,6 +128,11 @@ impl Outbox {
         self.letters.iter().any(|letter| letter.page.is_some())
     }
 
+    /// The page of history that was handed over and is not acknowledged: the number of its last reading.
+    pub fn page_in_doubt(&self) -> Option<u64> {
+        self.letters.iter().filter(|letter| !letter.is_due).find_map(|letter| letter.page)
+    }
+
     fn add_letter(&mut self, topic: String, payload: Vec<u8>, page: Option<u64>) {
         self.last_letter += 1;
         self.letters.push_back(Letter { number: self.last_letter, topic, payload, page, is_due: true });
@@ -420,7 +425,26 @@ mod tests {
         assert!(outbox.has_page());
         outbox.connected("status");
         assert!(!outbox.has_page(), "it is read from the store again");
+        assert_eq!(outbox.page_in_doubt(), None);
         assert_eq!(outbox.letters.len(), 1, "nobody has answered yet");
+    }
+
+    #[test]
+    fn a_page_is_in_doubt_from_when_it_is_handed_over_until_it_is_acknowledged() {
+        let mut outbox = Outbox::default();
+        outbox.set("status", b"online".to_vec());
+        outbox.post_page("history".into(), b"1".to_vec(), 7);
+        let mut seen = vec![outbox.page_in_doubt()];
+        for packet in [1, 2] {
+            outbox.next(9).unwrap();
+            outbox.sent(packet);
+            seen.push(outbox.page_in_doubt());
+        }
+        for packet in [1, 2] {
+            outbox.acknowledged(packet);
+            seen.push(outbox.page_in_doubt());
+        }
+        assert_eq!(seen, [None, None, Some(7), Some(7), None]);
     }
 
     #[test]

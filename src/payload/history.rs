@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::rfc_3339;
+use super::{brief, rfc_3339};
 use crate::model::{ChannelId, Sample, Timestamp};
 
 /// A page. Node and number name a reading for ever, so who has it already can drop it.
@@ -47,7 +47,7 @@ impl<'a> Recorded<'a> {
             value: sample.value(),
             unit: unit.into(),
             quality: sample.quality().into(),
-            reason: sample.reason().map(|reason| (&**reason).into()),
+            reason: sample.reason().map(|reason| brief(reason)),
         }
     }
 }

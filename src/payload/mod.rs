@@ -17,6 +17,9 @@ pub use history::{History, Recorded};
 use crate::message::{self, ControllerState, Mode, OutputState};
 use crate::model::{self, Timestamp};
 
+/// In characters.
+const LONGEST_REASON: usize = 300;
+
 /// A reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reading<'a> {
@@ -43,7 +46,7 @@ impl<'a> From<&'a model::Reading> for Reading<'a> {
             unit: reading.quantity.unit().into(),
             time: reading.time,
             quality: reading.sample.quality().into(),
-            reason: reading.sample.reason().map(|reason| (&**reason).into()),
+            reason: reading.sample.reason().map(|reason| brief(reason)),
             seq: reading.seq,
         }
     }
@@ -172,6 +175,15 @@ fn short(value: f64) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { value }
 }
 
+/// A reason, at most as long as a few lines: brokers refuse large packets, and drivers say what devices tell them. The store keeps all
+/// of it.
+fn brief(reason: &str) -> Cow<'_, str> {
+    match reason.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", &reason[..end]).into(),
+        None => reason.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +195,13 @@ mod tests {
         assert_eq!((reading.time, reading.seq), (Timestamp::from_millis(1_795_250_000_250), 81734));
         assert_eq!(String::from_utf8(json(&reading)).unwrap(), text);
         assert!(serde_json::from_str::<Reading<'static>>(&text.replace("2026", "soon")).is_err());
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_two_letters() {
+        assert_eq!(brief("gone"), "gone");
+        let (most, more) = ("é".repeat(LONGEST_REASON), "é".repeat(LONGEST_REASON + 1));
+        assert_eq!(brief(&most), most);
+        assert_eq!(brief(&more), format!("{most}…"));
     }
 }

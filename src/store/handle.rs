@@ -15,7 +15,7 @@ use super::fresh::{Fresh, Left};
 use super::health::Health;
 use super::keeper::Keeper;
 use super::pending::{MOST, Pending};
-use super::writer::{BLOCK, Flush, Writer};
+use super::writer::{BLOCK, Cursor, Flush, Writer};
 use super::{StoreError, aside, numbers, schema};
 use crate::alarms::Alarms;
 use crate::clock::Clock;
@@ -75,8 +75,8 @@ pub(super) struct Slot {
     others: u64,
     /// Entries before this one were taken over from another process, and may be on disk already.
     again: u64,
-    /// The history's cursor as it stands in the database, and since when.
-    pub(super) cursor: (u64, Option<Monotonic>),
+    /// What was last done with the history's cursor in this file, if anything, and when.
+    pub(super) cursor: (Cursor, Option<Monotonic>),
 }
 
 impl Store {
@@ -98,7 +98,8 @@ impl Store {
         };
         let newest = left.entries.iter().filter_map(Entry::seq).max().unwrap_or(0);
         let again = left.end;
-        let slot = Slot { writer: None, given: newest, strange: false, others: 0, again, cursor: (0, None) };
+        let slot =
+            Slot { writer: None, given: newest, strange: false, others: 0, again, cursor: (Cursor::Stays, None) };
         let shared = Shared {
             file: file.to_owned(),
             clock,
@@ -119,6 +120,7 @@ impl Store {
             suspect: AtomicU64::new(0),
         };
         let store = Self { shared: Arc::new(shared) };
+        store.pending().guard(store.has_fresh_tier() && trouble.is_none());
         store.health().fresh(trouble);
         let from_time = numbers::from_time(clock.wall(), file);
         // It may be damaged, or about to be replaced: two blocks cover a reservation that is lost with the log.
@@ -285,11 +287,11 @@ impl Store {
         slot.given = slot.given.max(newest.unwrap_or(0));
         let mut writer = self.writer(slot)?;
         let again = usize::try_from(slot.again.saturating_sub(end - batch.len() as u64)).unwrap_or(usize::MAX);
-        let acknowledged = self.cursor_to_write(slot);
-        let flush = Flush { entries: &batch, again, given: slot.given, acknowledged };
+        let cursor = self.cursor_to_write(slot);
+        let flush = Flush { entries: &batch, again, given: slot.given, cursor };
         writer.write(&flush).map_err(|source| self.sqlite("write to", source))?;
         slot.writer = Some(writer);
-        if let Some(cursor) = acknowledged {
+        if cursor != Cursor::Stays {
             slot.cursor = (cursor, Some(self.now()));
         }
         if let Some(newest) = newest {
@@ -325,7 +327,7 @@ impl Store {
         let aside = renamed.map_err(|source| StoreError::PutAside { file: self.file().to_owned(), source })?;
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
         self.shared.on_disk.store(UNKNOWN, Ordering::Release);
-        slot.cursor = (0, None);
+        slot.cursor = (Cursor::Stays, None);
         let aside = aside.display();
         let text = format!(
             "{error}. It has been put aside as {aside}, and a new one begun; control was not affected. \
@@ -343,14 +345,12 @@ impl Store {
     fn open_writer(&self) -> Result<Writer, StoreError> {
         let writer = Writer::open(self.file(), self.shared.disk.clone())?;
         let read = |source| self.sqlite("read", source);
+        let (last, acknowledged) = (writer.last_seq().map_err(read)?, writer.acknowledged().map_err(read)?);
         // Before that nothing is known of the disk, so this is not only more.
-        let _ = self.shared.on_disk.compare_exchange(
-            UNKNOWN,
-            writer.last_seq().map_err(read)?,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        self.shared.acknowledged.fetch_max(writer.acknowledged().map_err(read)?, Ordering::AcqRel);
+        let first = self.shared.on_disk.compare_exchange(UNKNOWN, last, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        // What was stored while nobody read the history is not for whoever comes later.
+        let read_to = acknowledged.unwrap_or(if first { last } else { 0 });
+        self.shared.acknowledged.fetch_max(read_to, Ordering::AcqRel);
         Ok(writer)
     }
 

@@ -27,8 +27,8 @@ const SLEWED: i64 = 60_000;
 pub(super) struct Keeper {
     keep: Keep,
     max_size: u64,
-    /// Whether readings wait for the history's reader.
-    for_history: bool,
+    /// Whether readings wait for the history's reader, if that is known.
+    pub(super) for_history: Option<bool>,
     stage: Stage,
     next: Monotonic,
     /// Civil time less time since the start, and since when that is so.
@@ -53,7 +53,7 @@ impl Default for Keeper {
         Self {
             keep,
             max_size,
-            for_history: false,
+            for_history: None,
             stage: Stage::Resting,
             next: Monotonic::new(EVERY),
             offset: None,
@@ -90,9 +90,10 @@ impl Store {
     }
 
     /// Whether readings stay, whatever their age, until the history's reader has [acknowledged](Store::acknowledged) them. Only
-    /// `max_size` wins over that. For as long as there is such a reader: without one nothing would ever go.
+    /// `max_size` wins over that. For as long as there is such a reader: without one nothing would ever go, and one that comes later
+    /// begins with what is stored from then on.
     pub fn keeps_for_history(&self, keeps: bool) {
-        locked(&self.shared.keeper).for_history = keeps;
+        locked(&self.shared.keeper).for_history = Some(keeps);
     }
 
     /// The longest that a flush, and a step between two of them, has taken.
@@ -183,7 +184,7 @@ impl Store {
             now: steady.then_some(wall),
             keep: keeper.keep,
             max_size: keeper.max_size,
-            read_to: keeper.for_history.then(|| self.cursor()),
+            read_to: (keeper.for_history == Some(true)).then(|| self.cursor()),
             make_room: keeper.full,
         };
         (keeper.stage, terms)

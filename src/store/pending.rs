@@ -18,6 +18,8 @@ pub(super) struct Pending {
     gone: u64,
     /// Up to where they are in the fresh tier.
     safe: u64,
+    /// Whether only those that are there may be told to others.
+    guarded: bool,
     /// In which state each output was last.
     outputs: HashMap<OutputId, OutputState>,
 }
@@ -91,9 +93,16 @@ impl Pending {
         self.safe = end;
     }
 
+    /// Whether there is a fresh tier that works. What it does not have yet would be lost with the process, and then somebody who was
+    /// told of it would have what the store has not.
+    pub(super) fn guard(&mut self, guarded: bool) {
+        self.guarded = guarded;
+    }
+
     /// At most `most` readings with a number above `seq`, oldest first.
     pub(super) fn after(&self, seq: u64, most: usize) -> Vec<Numbered> {
-        let readings = self.entries.iter().filter_map(Entry::reading);
+        let told = if self.guarded { self.before(self.safe) } else { self.entries.len() };
+        let readings = self.entries.iter().take(told).filter_map(Entry::reading);
         readings.filter(|reading| reading.seq > seq).take(most).cloned().collect()
     }
 

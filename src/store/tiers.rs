@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::entry::Numbered;
 use super::handle::{Slot, UNKNOWN};
 use super::read::After;
+use super::writer::Cursor;
 use super::{Store, StoreError, Stored, read};
 use crate::bus::Tap;
 use crate::message::Alarm;
@@ -40,6 +41,7 @@ impl Store {
         }
         let (from, entries) = self.pending().unsafe_yet();
         let written = fresh.write(from, &entries, self.cursor(), self.now());
+        self.pending().guard(written.is_ok());
         if written.is_ok() {
             self.pending().safe_to(from + entries.len() as u64);
             // What memory had to let go while the disk fails goes here too.
@@ -63,14 +65,24 @@ impl Store {
         !self.shared.has_fresh && locked(&self.shared.keeper).cursor_written < self.cursor()
     }
 
-    /// The history's cursor, if it is time to write it: a page of its own each time. Where there is a fresh tier it stands there too.
-    pub(super) fn cursor_to_write(&self, slot: &Slot) -> Option<u64> {
+    /// What to write of the history's cursor. It moves when it is time: that is a page of its own each time, and where there is a
+    /// fresh tier it stands there too. The first time it is written as it is: without one, there was no reader.
+    pub(super) fn cursor_to_write(&self, slot: &Slot) -> Cursor {
         let now = self.now();
-        let (written, since) = slot.cursor;
+        let (last, since) = slot.cursor;
         let is_time = !self.shared.has_fresh || since.is_none_or(|since| now.since(since) >= CURSOR);
         let cursor = self.cursor();
-        locked(&self.shared.keeper).cursor_written = cursor;
-        (is_time && cursor > written).then_some(cursor)
+        let mut keeper = locked(&self.shared.keeper);
+        keeper.cursor_written = cursor;
+        let is_news = match last {
+            Cursor::Moves(written) => cursor > written,
+            Cursor::Stays | Cursor::Goes => cursor > 0 || keeper.for_history == Some(true),
+        };
+        match keeper.for_history {
+            Some(false) if last != Cursor::Goes => Cursor::Goes,
+            None | Some(true) if is_time && is_news => Cursor::Moves(cursor),
+            _ => Cursor::Stays,
+        }
     }
 
     /// Readings with a number above `seq`, oldest first, at most `most`; from the disk and from what waits for it. Whoever is not

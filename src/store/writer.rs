@@ -48,8 +48,17 @@ pub(super) struct Flush<'f> {
     pub(super) again: usize,
     /// No number above this one was given out.
     pub(super) given: u64,
-    /// Up to which number the history's reader has everything, if that is to be written too.
-    pub(super) acknowledged: Option<u64>,
+    /// What becomes of the history's cursor.
+    pub(super) cursor: Cursor,
+}
+
+/// The history's cursor in the database: up to which number its reader has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cursor {
+    Stays,
+    Moves(u64),
+    /// There is no reader.
+    Goes,
 }
 
 impl Writer {
@@ -73,9 +82,9 @@ impl Writer {
         std::fs::metadata(&self.log).map_or(0, |known| known.len())
     }
 
-    /// Up to which number the history's reader has everything.
-    pub(super) fn acknowledged(&self) -> rusqlite::Result<u64> {
-        meta::get(&self.db, meta::HISTORY)
+    /// Up to which number the history's reader has everything, if there was one.
+    pub(super) fn acknowledged(&self) -> rusqlite::Result<Option<u64>> {
+        meta::find(&self.db, meta::HISTORY)
     }
 
     /// The number of the newest reading on disk.
@@ -105,7 +114,7 @@ impl Writer {
         if flush.given.saturating_add(BLOCK / 2) > self.reserved {
             self.reserve_above(flush.given)?;
         }
-        if flush.entries.is_empty() && flush.acknowledged.is_none() {
+        if flush.entries.is_empty() && flush.cursor == Cursor::Stays {
             return Ok(());
         }
         self.disk.check(Operation::Write)?;
@@ -119,8 +128,10 @@ impl Writer {
                 Entry::Output(change) => add_output(&transaction, change)?,
             }
         }
-        if let Some(seq) = flush.acknowledged {
-            meta::set(&transaction, meta::HISTORY, seq)?;
+        match flush.cursor {
+            Cursor::Stays => {}
+            Cursor::Moves(seq) => meta::set(&transaction, meta::HISTORY, seq)?,
+            Cursor::Goes => meta::remove(&transaction, meta::HISTORY)?,
         }
         self.disk.check(Operation::Commit)?;
         transaction.commit()

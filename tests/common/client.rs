@@ -10,7 +10,7 @@ use homeostat::bus::{Bus, Tap};
 use homeostat::clock::Clock;
 use homeostat::message::{Alarm, Event, OutputState, SensorState};
 use homeostat::model::{ChannelId, Level, OutputId, Owner, Quantity, Sample, SensorId, Timestamp};
-use homeostat::mqtt::{self, Behind, Broker, Config, Mqtt, Network};
+use homeostat::mqtt::{self, Behind, Broker, Config, Link, Mqtt, Network};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -38,9 +38,13 @@ impl Node {
     }
 
     pub fn start_before(config: Config, behind: impl FnOnce(&Bus) -> Behind) -> Self {
+        Self::start_over(Arc::new(Network), config, behind)
+    }
+
+    pub fn start_over(link: Arc<dyn Link>, config: Config, behind: impl FnOnce(&Bus) -> Behind) -> Self {
         let bus = Bus::new(Clock::system(), 0);
         let tap = Arc::new(bus.tap(10_000, 1));
-        let mqtt = Mqtt::over(Arc::new(Network), config, "greenhouse", behind(&bus));
+        let mqtt = Mqtt::over(link, config, "greenhouse", behind(&bus));
         let mut node = Self { bus, mqtt, tap, task: None, beats: Arc::default() };
         node.run();
         node

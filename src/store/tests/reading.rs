@@ -30,6 +30,9 @@ async fn what_comes_after_a_number_is_given_whole_from_disk_and_from_memory() {
         }
     }
     rig.store.collect(&rig.tap);
+    let early = numbers(&rig.store.after(4, 9).unwrap());
+    assert_eq!(early, [5, 6], "nobody is told what would be lost with the process");
+    rig.store.journal();
     for after in 0..=10 {
         for most in [1, 3, 6, 100] {
             let found = rig.store.after(after, most).unwrap();
@@ -66,6 +69,34 @@ async fn the_cursor_of_the_history_survives_a_stop_and_a_crash() {
     rig.store.acknowledged(last + 1);
     let rig = Rig::again(rig.close());
     assert_eq!(rig.store.cursor(), last + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_the_history_begins_with_what_is_stored_from_then_on() {
+    let write = |rig: &Rig, readings: u32, is_read: bool| {
+        rig.store.keeps_for_history(is_read);
+        let numbers: Vec<u64> = (0..readings).map(|n| rig.publish(Sample::Good(n.into()))).collect();
+        rig.write();
+        numbers
+    };
+    let rig = Rig::new();
+    write(&rig, 3, false);
+    // Whether it ended in order or not.
+    let rig = Rig::again(rig.die());
+    let mut expected = write(&rig, 2, true);
+    let rig = Rig::again(rig.die());
+    expected.extend(write(&rig, 2, true));
+    let rig = Rig::again(rig.close());
+    let waiting = |rig: &Rig| numbers(&rig.store.after(rig.store.cursor(), 99).unwrap());
+    assert_eq!(waiting(&rig), expected, "nothing was acknowledged since it began");
+    // It leaves for a while.
+    write(&rig, 2, false);
+    let rig = Rig::again(rig.close());
+    rig.store.keeps_for_history(true);
+    assert_eq!(waiting(&rig), Vec::<u64>::new());
+    let rig = Rig::again(rig.die());
+    let latest = write(&rig, 1, true);
+    assert_eq!(waiting(&rig), latest);
 }
 
 #[tokio::test(start_paused = true)]

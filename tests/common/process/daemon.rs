@@ -48,6 +48,16 @@ impl Daemon {
         }
     }
 
+    /// Hears whatever is told from now on, as systemd does, and forgets it. Who tells more than the socket holds waits for a listener:
+    /// that is after a minute, with one message in five seconds.
+    pub fn hears_all(&self) {
+        let told = self.told.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let is_over = |error: std::io::Error| error.kind() != ErrorKind::Interrupted;
+            while !told.recv(&mut [0; 512]).is_err_and(is_over) {}
+        });
+    }
+
     /// Waits until the log says this so many times.
     pub fn says(&self, part: &str, times: usize) {
         until(&format!("the log says {part:?}"), || self.log().matches(part).count() >= times);
