@@ -10,7 +10,7 @@ use crate::mqtt::discovery::{Controller, Moves, Output, Sensor, Takes, Things};
 use crate::outputs::{self, Resolution};
 
 /// Alarms that do not come and go with a part of the configuration.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "alarms",
     "alarms.file",
     "alarms.unwritten",
@@ -19,6 +19,7 @@ const OURS: [&str; 12] = [
     "limits",
     "limits.spent",
     "mqtt",
+    "mqtt.history",
     "store",
     "store.damaged",
     "store.fresh",
