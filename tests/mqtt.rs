@@ -23,7 +23,9 @@ use futures_util::future::BoxFuture;
 use homeostat::message::{Alarm, Event};
 use homeostat::model::{ChannelId, Quantity, Sample, Timestamp};
 use homeostat::mqtt::link::{Introduction, Line, Link};
-use homeostat::mqtt::{self, Behind, Broker, Config, Login, MqttError};
+use homeostat::mqtt::{Behind, Config, Login, MqttError};
+#[cfg(feature = "embedded-broker")]
+use homeostat::mqtt::{Broker, broker as embedded_broker};
 use homeostat::secret::Source;
 use log::Log;
 use puppet::Puppet;
@@ -106,7 +108,7 @@ async fn a_day_at_the_broker(port: u16) {
 #[cfg(feature = "embedded-broker")]
 fn embedded() -> u16 {
     let port = free_port();
-    mqtt::broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
+    embedded_broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
     port
 }
 
@@ -155,7 +157,7 @@ async fn a_broker_that_comes_later_gets_the_newest_of_everything() {
         node.publish(f64::from(value));
     }
     node.tell_everything();
-    mqtt::broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
+    embedded_broker::start_if_embedded(&Broker::Embedded { port }).unwrap();
     node.connected(true).await;
     let mut watcher = Subscriber::new(port, AIR).await;
     let message = watcher.next().await;
