@@ -155,7 +155,9 @@ impl Copy {
         let project = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let tree = project.join("target/mutants/tree");
         let _ = fs::remove_dir_all(&tree);
-        for name in [".cargo", "src", "tests", "benches", "Cargo.toml", "Cargo.lock", "README.md", "config.example.toml"] {
+        for name in
+            [".cargo", "src", "tests", "benches", "Cargo.toml", "Cargo.lock", "README.md", "config.example.toml"]
+        {
             copy_all(&project.join(name), &tree.join(name));
         }
         // The schedules need the library only.
