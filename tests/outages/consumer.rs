@@ -107,7 +107,7 @@ pub fn compare(read: &[Reading], stored: &[Reading]) -> Result<(), Wrong> {
         // Strings of one form, so their order is that of time.
         let before = times.insert(&expected.channel, &expected.time);
         if before.is_some_and(|before| before > expected.time.as_str()) {
-            return wrong("time goes backwards at");
+            return wrong(&format!("time goes back from {} at", before.unwrap_or("nothing")));
         }
     }
     match read.get(stored.len()) {
