@@ -90,10 +90,7 @@ impl Bus {
 
     /// The same for what was so at an earlier moment, as readings that are computed from others are.
     pub fn publish_as_of(&self, channel: &ChannelId, quantity: Quantity, sample: Sample, at: Monotonic) -> u64 {
-        // In this order: a thread that is held up between the two is late, and with the other order its reading would seem older than the
-        // one before.
-        let age = self.shared.clock.now().since(at);
-        let time = self.shared.clock.wall() - age;
+        let time = self.shared.clock.wall_at(at);
         let mut table = self.table();
         table.last_seq += 1;
         let seq = table.last_seq;

@@ -7,6 +7,12 @@ use tokio::time::Instant;
 
 use crate::model::{Monotonic, Timestamp};
 
+/// Two looks that are no further apart are as one.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// So many more are taken when they are.
+const LOOKS: u32 = 4;
+
 /// Tells both times. Cheap to clone; every clone tells the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -62,6 +68,26 @@ impl Clock {
         }
     }
 
+    /// Civil time at an earlier moment, as civil time is now. A thread may be held up between its looks at the two clocks, and then
+    /// later moments would seem earlier; so the closest of a few pairs of looks counts.
+    pub fn wall_at(&self, at: Monotonic) -> Timestamp {
+        let look = || {
+            let (before, wall, after) = (self.now(), self.wall(), self.now());
+            (after.since(before), wall - before.since(at))
+        };
+        let mut closest = look();
+        for _ in 0..LOOKS {
+            if closest.0 <= TOGETHER {
+                break;
+            }
+            let again = look();
+            if again.0 < closest.0 {
+                closest = again;
+            }
+        }
+        closest.1
+    }
+
     /// What tokio's timers call this moment.
     pub fn instant(&self, at: Monotonic) -> Instant {
         self.origin + at.since_start()
@@ -88,6 +114,16 @@ fn system_now() -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_moment_has_the_civil_time_of_now_less_its_age() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_000));
+        let at = clock.now();
+        tokio::time::advance(Duration::from_millis(70)).await;
+        assert_eq!(clock.wall_at(at).as_millis(), 1_000);
+        clock.jump(-500);
+        assert_eq!(clock.wall_at(at).as_millis(), 500);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_jump_moves_civil_time_and_nothing_else() {
