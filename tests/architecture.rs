@@ -101,7 +101,6 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["rusqlite"], &["store/"]),
     (&["lettre", "ureq"], &["alarms/"]),
     (&["signal_hook"], &["signal.rs"]),
-    (&["sd_notify"], &["systemd.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),
     (&["anyhow", "clap"], &["cli/", "main.rs"]),
     (&["actix_web"], &["web/"]),
