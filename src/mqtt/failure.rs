@@ -8,7 +8,7 @@ use rumqttc::tokio_rustls::rustls;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 
-use super::connection::NO_ANSWER;
+use super::conversation::NO_ANSWER;
 use super::{Broker, Config, MqttError, PASSWORD};
 
 /// How long a connection may take to begin, and a packet to be sent.

@@ -17,6 +17,7 @@ pub mod broker;
 mod client;
 pub mod commands;
 mod connection;
+mod conversation;
 pub mod discovery;
 mod error;
 mod failure;

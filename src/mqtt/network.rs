@@ -7,7 +7,7 @@ use rumqttc::{
     Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 
-use super::connection::{KEEP_ALIVE, WINDOW};
+use super::conversation::{KEEP_ALIVE, WINDOW};
 use super::failure::{Attempt, Cause, PATIENCE};
 use super::link::{Heard, Introduction, Line, Link, Listener, Message, Speaker, Stuck};
 use super::outbox::Due;

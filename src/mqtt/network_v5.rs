@@ -8,7 +8,7 @@ use rumqttc5::{
     Transport, mqttbytes,
 };
 
-use super::connection::{KEEP_ALIVE, WINDOW};
+use super::conversation::{KEEP_ALIVE, WINDOW};
 use super::failure::{Attempt, Cause, PATIENCE};
 use super::link::{Heard, Introduction, Line, Listener, Message, Speaker, Stuck};
 use super::network::{Kept, LARGEST_PACKET, SPARE};
