@@ -42,6 +42,7 @@ pub(super) enum LastWords {
     Leaving,
 }
 
+/// One connection, as far as it has come.
 pub(super) struct Conversation<'a> {
     pub(super) mqtt: &'a Mqtt,
     pub(super) speaker: Box<dyn Speaker>,
@@ -54,6 +55,7 @@ pub(super) struct Conversation<'a> {
     /// Everything is to be said again.
     pub(super) again: bool,
 }
+
 impl Conversation<'_> {
     pub(super) fn note(&mut self, heard: Heard, told: &mut Told) -> Noted {
         if !matches!(heard, Heard::Sent(_) | Heard::Other) {
