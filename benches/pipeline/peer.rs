@@ -62,7 +62,8 @@ impl Subscriber {
         let mut options = MqttOptions::new(format!("subscriber-{}", fastrand::u32(..)), ("127.0.0.1", port));
         options.set_keep_alive(60);
         let (client, mut connection) = Client::builder(options).capacity(10).build();
-        client.subscribe("homeostat/#", QoS::AtMostOnce).unwrap();
+        // Live values; pages of the history are larger than this client takes.
+        client.subscribe("homeostat/+/+/+", QoS::AtMostOnce).unwrap();
         let seen = Arc::new(AtomicU64::new(0));
         let (count, (subscribed, ready)) = (seen.clone(), std::sync::mpsc::channel());
         std::thread::spawn(move || {
