@@ -105,9 +105,11 @@ first_command() {
     cp config.example.toml "$folder"
     ! port_1883_answers || fail "port 1883 is taken, and the example's embedded broker needs it: stop what listens there"
 
+    # Cargo looks for its configuration where it is called, not where the project is.
     cd "$folder"
     timeout --preserve-status -k 10 -s INT 10 \
-        cargo run --locked --release --manifest-path "$project/Cargo.toml" -- run config.example.toml >daemon.log 2>&1 &
+        cargo run --locked --release --config "$project/.cargo/config.toml" --manifest-path "$project/Cargo.toml" -- \
+        run config.example.toml >daemon.log 2>&1 &
     local daemon=$!
     listen >messages || true
     wait "$daemon" || status=$?

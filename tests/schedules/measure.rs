@@ -94,7 +94,8 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             });
             let one_life = trace.lives.iter().any(|life| life.began <= from && to < life.asked);
             let moved = trace.level_is(&output.name, |level: Level| level != output.safe);
-            let end = moved.iter().filter(|(start, end)| *start <= to && *end > from).map(|(_, end)| end).last();
+            // What begins at `to` itself has another reason: the sensor was back.
+            let end = moved.iter().filter(|(start, end)| *start < to && *end > from).map(|(_, end)| end).last();
             let end = end.unwrap_or(from);
             // The sensor may be back in the very moment at which they would fall.
             let again = wanted(trace, output).touches(last + controller.stale_after, to);
