@@ -5,7 +5,7 @@ use std::time::Duration;
 use homeostat::model::Level;
 
 use super::house::HOUSE;
-use super::invariants::{RETURN, SLACK, wanted, windows};
+use super::invariants::{RETURN, SLACK, TICK, wanted, windows};
 use super::schedule::{Breakage, Deed};
 use super::spans::Moment;
 use super::trace::{Done, End, Trace};
@@ -95,7 +95,8 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             let one_life = trace.lives.iter().any(|life| life.began <= from && to < life.asked);
             let moved = trace.level_is(&output.name, |level: Level| level != output.safe);
             // What begins at `to` itself has another reason: the sensor was back.
-            let end = moved.iter().filter(|(start, end)| *start < to && *end > from).map(|(_, end)| end).last();
+            let begun = |start: Moment| start + TICK < to;
+            let end = moved.iter().filter(|(start, end)| begun(*start) && *end > from).map(|(_, end)| end).last();
             let end = end.unwrap_or(from);
             // The sensor may be back in the very moment at which they would fall.
             let again = wanted(trace, output).touches(last + controller.stale_after, to);

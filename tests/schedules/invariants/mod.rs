@@ -65,7 +65,7 @@ pub fn audit(trace: &Trace<'_>) -> Option<(&'static str, Violation)> {
 }
 
 /// Timers have a granularity of a millisecond.
-const TICK: Duration = Duration::from_millis(2);
+pub const TICK: Duration = Duration::from_millis(2);
 
 /// After an output's hardware was healed or its actor was gone: the bank's grace and the root's round, or the next attempt.
 pub const SLACK: Duration = Duration::from_secs(3);
