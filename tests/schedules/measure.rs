@@ -5,7 +5,7 @@ use std::time::Duration;
 use homeostat::model::Level;
 
 use super::house::HOUSE;
-use super::invariants::{RETURN, SLACK, TICK, wanted, windows};
+use super::invariants::{RETURN, SLACK, TICK, allowed, wanted, windows};
 use super::schedule::{Breakage, Deed};
 use super::spans::Moment;
 use super::trace::{Done, End, Trace};
@@ -98,8 +98,8 @@ fn lost(trace: &Trace<'_>, done: &Done, device: &str, how: Breakage, into: &mut 
             let begun = |start: Moment| start + TICK < to;
             let end = moved.iter().filter(|(start, end)| begun(*start) && *end > from).map(|(_, end)| end).last();
             let end = end.unwrap_or(from);
-            // The sensor may be back in the very moment at which they would fall.
-            let again = wanted(trace, output).touches(last + controller.stale_after, to);
+            // The sensor may be back in the very moment at which they would fall, and a pin that was broken has its own row.
+            let again = allowed(trace, output).touches(last + controller.stale_after, to);
             if others || again || !one_life || !moved.contains(from) || !first_file(trace, end) {
                 continue;
             }

@@ -12,7 +12,7 @@ mod sensors;
 
 use std::time::Duration;
 
-pub use self::leases::wanted;
+pub use self::leases::{allowed, wanted};
 pub use self::sensors::{RETURN, windows};
 use super::spans::Moment;
 use super::trace::{End, Trace};
