@@ -134,8 +134,7 @@ impl Controller {
             tracing::info!("{}: {} is {input:.2}, aiming at {:.2}", self.config.id, self.config.input, self.setpoint);
         }
         self.watch_settling(input);
-        let mode = self.held().map_or(Mode::Automatic, Mode::Manual);
-        self.tell(mode, Some(input), terms, output);
+        self.tell(self.mode(), Some(input), terms, output);
         self.forget_staleness(ctx);
         let left = until.since(self.with.clock.now());
         self.stale = Some(ctx.run_later(left, |controller, _| controller.wait("its last reading is too old")));
@@ -265,12 +264,17 @@ impl Controller {
         self.manual.map(|(held, _)| held)
     }
 
+    /// How it acts, while it does.
+    fn mode(&self) -> Mode {
+        self.held().map_or(Mode::Automatic, Mode::Manual)
+    }
+
     /// It may be long until the next reading, and whoever has adjusted it wants to see that.
     fn tell_anew(&self) {
         let Some(mut state) = self.with.bus.controller(&self.config.id) else { return };
         state.setpoint = self.setpoint;
         if self.acting {
-            state.mode = self.held().map_or(Mode::Automatic, Mode::Manual);
+            state.mode = self.mode();
         }
         self.with.bus.tell(Event::Controller(state));
     }
