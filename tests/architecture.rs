@@ -46,15 +46,17 @@ const ROOMS: &[Room] = &[
     Room { name: "copies", may: &[&["files", "panics"]] },
     Room { name: "lock", may: &[] },
     Room { name: "hardware", may: &[&["clock", "model", "panics"]] },
+    Room { name: "wiring", may: &[&["hardware", "model"], READING] },
     Room { name: "hardware::simulated", may: &[&["clock", "hardware", "model", "panics"], READING] },
     Room {
         name: "sensors",
-        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics"], READING],
+        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics", "wiring"], READING],
     },
     Room {
         name: "outputs",
         may: &[
             &["alarms", "boot", "bus", "clock", "files", "hardware", "lifeline", "message", "model", "panics"],
+            &["wiring"],
             READING,
         ],
     },
@@ -128,7 +130,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
 /// The rooms with one file for each kind of thing. These files do not name one another, except what all of them share; the room's
 /// mod.rs, actor.rs and config.rs may name them all.
 const KINDS: &[&str] = &["sensors", "outputs", "controllers"];
-const SHARED: &[&str] = &["filter", "guard"];
+const SHARED: &[&str] = &["compensation", "crc", "filter", "guard", "sensirion"];
 
 /// At this length a file is asked whether it is still one idea. The tests at its foot do not count.
 const MAX_LINES: usize = 400;

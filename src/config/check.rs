@@ -21,6 +21,7 @@ pub struct Devices<'t> {
     claims: Vec<(Claim, Holder)>,
     driven: BTreeMap<String, Holder>,
     powering: Vec<(OutputId, Holder)>,
+    heard: Vec<(ChannelId, Holder)>,
 }
 
 /// Who has something, and where it says so.
@@ -75,6 +76,7 @@ impl<'t> Devices<'t> {
             claims: Vec::new(),
             driven: BTreeMap::new(),
             powering: Vec::new(),
+            heard: Vec::new(),
         }
     }
 
@@ -182,6 +184,19 @@ impl<'t> Devices<'t> {
         Some(id)
     }
 
+    /// Channels that `key` names, and that a sensor must be able to hear. Checked when all sensors are known.
+    pub fn hear(&mut self, section: &Section<'_>, key: &'static str, channels: &[ChannelId]) {
+        let place = section.place(key);
+        self.heard.extend(channels.iter().map(|id| (id.clone(), Holder::of(section, place.clone()))));
+    }
+
+    /// Reports the channels that are not there although a sensor is to hear them. `root` is any section of the file.
+    pub(super) fn check_inputs(&self, root: &Section<'_>) {
+        for (id, Holder { place, .. }) in &self.heard {
+            self.known(root, id, place.clone());
+        }
+    }
+
     /// Reports the outputs that cannot feed a sensor although they are to. `root` is any section of the file.
     pub(super) fn check_power(&self, root: &Section<'_>) {
         for (id, Holder { what, place }) in &self.powering {
@@ -257,7 +272,9 @@ fn key_of(claim: &Claim) -> &'static str {
         Claim::Pin(_) => "pin",
         Claim::Pwm(_) => "channel",
         Claim::I2c { .. } => "address",
-        Claim::I2cInput { .. } => "input",
+        Claim::I2cInput { .. } | Claim::SpiInput { .. } => "input",
         Claim::OneWire(_) => "id",
+        Claim::Spi { .. } => "select",
+        Claim::Serial(_) => "port",
     }
 }

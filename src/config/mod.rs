@@ -119,6 +119,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         .filter_map(|(name, section)| reported(section, |section| outputs::Config::read(name, section, &mut devices)))
         .collect();
     devices.check_power(&root);
+    devices.check_inputs(&root);
     devices.interlocks().into_iter().for_each(|mistake| root.report(mistake));
     let controllers: Vec<_> = each("controllers", "controller", &mut devices)
         .into_iter()

@@ -13,7 +13,7 @@ use crate::alarms::{self, Alarms, Recalled, Teller};
 use crate::bus::{Bus, Tap};
 use crate::controllers::actor::Controller;
 use crate::files;
-use crate::hardware::bank::{Bank, Slot};
+use crate::hardware::bank::{Bank, Slot, Way};
 use crate::hardware::lane::Lanes;
 use crate::model::{ControllerId, OutputId};
 use crate::mqtt::commands::Commands;
@@ -98,11 +98,9 @@ impl Site {
 
     /// Finds a place in the bank for an output. Its hardware is taken when the bank is opened.
     pub fn slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host) -> Arc<Slot> {
-        let (device, hardware) = (config.device.clone(), host.hardware.clone());
-        let lane = lanes.get(&device.lane());
-        let open = Box::new(move |initial| device.open(&*hardware, initial));
+        let way = Way { lane: lanes.get(&config.device.lane()), deadline: config.device.deadline() };
         bank.set_interlocks(&config.id, &config.interlocks.only_while, &config.interlocks.never_with);
-        bank.add(&config.id, lane, config.limits.initial(), open)
+        bank.add(&config.id, way, config.limits.initial(), config.opener(&host.hardware))
     }
 
     pub fn store(&self, config: &store::Config) -> Child {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use super::HardwareError;
 
@@ -23,6 +24,17 @@ pub(super) enum Part<'a> {
     Pwm(u8),
     /// A device on the 1-Wire bus.
     OneWire(&'a str),
+    /// A device on an SPI bus, or the bus itself while it was opened.
+    Spi {
+        /// `/dev/spidevBUS.…`
+        bus: u8,
+        /// `/dev/spidev….SELECT`
+        select: u8,
+    },
+    /// A serial port.
+    Uart(&'a str),
+    /// A file of the kernel's, or any other.
+    File(&'a Path),
 }
 
 impl fmt::Display for Part<'_> {
@@ -33,6 +45,9 @@ impl fmt::Display for Part<'_> {
             Self::I2cDevice { bus, address } => write!(f, "address {address:#04x} on I²C bus {bus}"),
             Self::Pwm(channel) => write!(f, "PWM channel {channel}"),
             Self::OneWire(id) => write!(f, "1-Wire device {id}"),
+            Self::Spi { bus, select } => write!(f, "/dev/spidev{bus}.{select}"),
+            Self::Uart(port) => f.write_str(port),
+            Self::File(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -87,6 +102,14 @@ pub(super) fn missing(part: Part<'_>) -> HardwareError {
         Part::I2cBus(bus) | Part::I2cDevice { bus, .. } => enable(&format!("dtoverlay=i2c{bus}")),
         Part::Pwm(_) => enable("dtoverlay=pwm-2chan"),
         Part::OneWire(_) => enable("dtoverlay=w1-gpio"),
+        Part::Spi { bus: 0, .. } => enable("dtparam=spi=on"),
+        Part::Spi { bus, .. } => enable(&format!("dtoverlay=spi{bus}-2cs")),
+        Part::Uart(_) => format!(
+            "{}, and free it from the login console with `sudo raspi-config` (Interface Options, Serial Port); an adapter on \
+             USB is /dev/ttyUSB0 or /dev/ttyACM0",
+            enable("enable_uart=1")
+        ),
+        Part::File(_) => "check the path; what the kernel shows appears when its driver is loaded".into(),
     };
     // Raspberry Pi OS loads i2c-dev by itself as soon as the bus is on, plain Debian does not.
     let module = if matches!(part, Part::I2cBus(_)) { ", or load its module with `sudo modprobe i2c-dev`" } else { "" };
@@ -117,6 +140,9 @@ fn permission(part: Part<'_>) -> &'static str {
         Part::OneWire(_) => {
             "its files under /sys/bus/w1/devices should be readable by all; run as root to see whether it is that"
         }
+        Part::Spi { .. } => "add the user to group spi (sudo usermod -aG spi homeostat)",
+        Part::Uart(_) => "add the user to group dialout (sudo usermod -aG dialout homeostat)",
+        Part::File(_) => "the user homeostat must be able to read it; the unit hides /home, and most of /etc and /proc",
     }
 }
 

@@ -19,7 +19,10 @@ use rppal::{i2c as rp_i2c, pwm as rp_pwm};
 use super::advice::{Part, explain};
 use super::clocking::{self, Line, Lines};
 use super::sysfs::{self, OneWireDevice};
-use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm, Recovered};
+use super::{
+    Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, InputSettings, Latch, Latches, OneWire,
+    Pull, Pwm, Recovered, Wake,
+};
 use crate::model::Level;
 
 /// How long the kernel tries one transfer. Shorter than any driver's deadline, so that the lane hears of it in time.
@@ -36,13 +39,18 @@ const BUS_1: (u8, u8) = (2, 3);
 pub struct Raspberry {
     one_wire: PathBuf,
     pwm: PathBuf,
+    latches: Latches,
 }
 
 impl Raspberry {
     /// Makes sure that this is a Raspberry Pi. Touches no pin and no bus.
     pub fn open() -> Result<Arc<Self>, HardwareError> {
         match DeviceInfo::new() {
-            Ok(_) => Ok(Arc::new(Self { one_wire: sysfs::ONE_WIRE.into(), pwm: sysfs::PWM.into() })),
+            Ok(_) => Ok(Arc::new(Self {
+                one_wire: sysfs::ONE_WIRE.into(),
+                pwm: sysfs::PWM.into(),
+                latches: Latches::default(),
+            })),
             Err(_) => Err(HardwareError::NoBoard {
                 board: "Raspberry Pi",
                 reason: "neither /proc/cpuinfo nor the device tree names a model".into(),
@@ -98,7 +106,13 @@ impl Hardware for Raspberry {
         Ok(Box::new(Output { line, active }))
     }
 
-    fn input(&self, pin: u8, active: Active, pull: Pull) -> Result<Box<dyn DigitalInput>, HardwareError> {
+    fn input(
+        &self,
+        pin: u8,
+        settings: InputSettings,
+        _wake: Option<Wake>,
+    ) -> Result<Box<dyn DigitalInput>, HardwareError> {
+        let InputSettings { active, pull, debounce: _ } = settings;
         let line = take(pin)?;
         let mut line = match pull {
             Pull::None => line.into_input(),
@@ -124,6 +138,10 @@ impl Hardware for Raspberry {
 
     fn one_wire(&self, id: &str) -> Result<Box<dyn OneWire>, HardwareError> {
         Ok(Box::new(OneWireDevice::find(&self.one_wire, id)?))
+    }
+
+    fn latch(&self, bus: u8, address: u8) -> Latch {
+        self.latches.get(bus, address)
     }
 
     fn delay(&self) -> Delay {

@@ -1,7 +1,7 @@
 //! What the kernel shows in /sys: the devices on the 1-Wire bus, and which PWM chip drives the header's pins.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::advice::{Part, explain, missing, not_among};
@@ -54,6 +54,17 @@ impl OneWire for OneWireDevice {
             Err(error) => Err(explain(Part::OneWire(&self.id), "reading", &error)),
         }
     }
+}
+
+/// So much of a file is read; what the kernel shows is far shorter.
+const MOST: u64 = 64 * 1024;
+
+/// The text of a file, whatever bytes are in it.
+pub(super) fn read_file(path: &Path) -> Result<String, HardwareError> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
+    read.map_err(|error| explain(Part::File(path), "reading", &error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The number of the PWM chip that drives the header's pins: `pwmchipN` below `class`.

@@ -3,16 +3,18 @@
 //! It gives up, and is begun anew by its supervisor, when the device cannot be opened or did not answer three times running.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::Notify;
 
 use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
 use super::{Config, Driver, DriverError, Filters};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::Hardware;
 use crate::hardware::lane::{Lane, LaneError};
+use crate::hardware::{Hardware, StandIn, Wake};
 use crate::lifeline::Lifeline;
 use crate::message::{Ping, SensorState, Stop};
 use crate::model::{ChannelId, Demand, Level, Owner, Priority, Quantity, Sample, Wish};
@@ -20,6 +22,12 @@ use crate::panics::{self, locked};
 
 /// A single failed read is weather; so many running are a fault.
 const PATIENCE: u32 = 3;
+
+/// A pin that changes all the time, because nothing holds it, wakes its sensor no more often than this.
+const REST: Duration = Duration::from_millis(20);
+
+/// A channel that is compensated with counts for so long, if its own sensor's interval is not longer.
+const FRESH: Duration = Duration::from_secs(300);
 
 /// What a sensor works with.
 #[derive(Clone)]
@@ -49,6 +57,10 @@ pub struct Sensor {
     device: Device,
     /// A read is under way: the next tick is left out.
     reading: bool,
+    /// Told by the device itself that there is something to read.
+    woken: Arc<Notify>,
+    /// It was told so while a read was under way.
+    again: bool,
     failures: u32,
     /// What was told last; a reading a second need not tell it again.
     online: Option<bool>,
@@ -71,6 +83,8 @@ impl Sensor {
             channels,
             device: Arc::default(),
             reading: false,
+            woken: Arc::default(),
+            again: false,
             failures: 0,
             online: None,
         }
@@ -104,11 +118,17 @@ impl Sensor {
 
     fn open(&mut self, free_bus: bool, ctx: &mut Context<Self>) {
         let (config, hardware, device) = (self.config.clone(), self.with.hardware.clone(), self.device.clone());
+        let woken = self.woken.clone();
+        let wake: Wake = Arc::new(move || woken.notify_one());
         let work = move || -> Result<(), DriverError> {
             let freed = if free_bus { recovery::free_bus(&config.device.claims(), &*hardware) } else { Ok(()) };
             // Without a free bus the chip cannot answer, and that is then the better reason.
-            let opened =
-                config.device.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            let opened = match hardware.stand_in(config.id.as_str()) {
+                Some(values) => Ok(Box::new(Simulated(values)) as Box<dyn Driver>),
+                None => config.device.open(&*hardware),
+            };
+            let mut opened = opened.map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            opened.wake_by(wake)?;
             *panics::locked(&device) = Some(opened);
             Ok(())
         };
@@ -116,6 +136,7 @@ impl Sensor {
             Ok(()) => {
                 sensor.lifeline.ready();
                 sensor.tick(ctx);
+                sensor.listen(ctx);
             }
             Err(failure) => sensor.give_up(&failure, ctx),
         });
@@ -126,11 +147,27 @@ impl Sensor {
         let clock = self.with.clock;
         ctx.run_later(clock.next_multiple(self.config.every).since(clock.now()), Self::tick);
         self.lifeline.beat();
-        if self.reading {
-            return;
+        if !self.reading {
+            self.read(ctx);
         }
+    }
+
+    /// Reads as well whenever the device says that something has happened.
+    fn listen(&mut self, ctx: &mut Context<Self>) {
+        let woken = self.woken.clone();
+        let told = async move { woken.notified().await };
+        ctx.spawn(told.into_actor(self).map(|(), sensor, ctx| {
+            match sensor.reading {
+                true => sensor.again = true,
+                false => sensor.read(ctx),
+            }
+            ctx.run_later(REST, Self::listen);
+        }));
+    }
+
+    fn read(&mut self, ctx: &mut Context<Self>) {
         self.reading = true;
-        let device = self.device.clone();
+        let (device, inputs) = (self.device.clone(), self.inputs());
         let work = move || -> Result<Vec<f64>, DriverError> {
             let mut device = panics::locked(&device);
             // While it is being read the driver is not in its place: after a panic it is gone.
@@ -140,15 +177,33 @@ impl Sensor {
                     what: "it was lost in a panic".into(),
                 });
             };
-            let (driver, values) = panics::lend(driver, |driver| driver.read());
+            let (driver, values) = panics::lend(driver, |driver| {
+                if !inputs.is_empty() {
+                    driver.hear(&inputs);
+                }
+                driver.read()
+            });
             *device = Some(driver);
             values
         };
         self.in_lane(ctx, work, Self::heard);
     }
 
+    /// The fresh values of the channels that its own depend on.
+    fn inputs(&self) -> Vec<Option<f64>> {
+        let (now, patience) = (self.with.clock.now(), FRESH.max(self.config.every * 3));
+        let fresh = |channel: &ChannelId| {
+            let reading = self.with.bus.latest(channel)?;
+            if now.since(reading.at) <= patience { reading.sample.value() } else { None }
+        };
+        self.config.device.inputs().iter().map(fresh).collect()
+    }
+
     fn heard(&mut self, values: Result<Vec<f64>, Failure>, ctx: &mut Context<Self>) {
         self.reading = false;
+        if std::mem::take(&mut self.again) {
+            self.woken.notify_one();
+        }
         match values {
             Ok(values) => {
                 let (mut values, at) = (values.into_iter(), self.with.clock.now());
@@ -221,6 +276,15 @@ fn then_with<T>(
     then: impl FnOnce(&mut Sensor, T, &mut Context<Sensor>),
 ) -> impl FnOnce(T, &mut Sensor, &mut Context<Sensor>) {
     move |result, sensor, ctx| then(sensor, result, ctx)
+}
+
+/// What a simulated world has in place of a chip that it has no model of.
+struct Simulated(StandIn);
+
+impl Driver for Simulated {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        Ok((self.0)())
+    }
 }
 
 /// A driver may block or panic while it is dropped, so the lane does that.

@@ -1,11 +1,5 @@
 //! ADS1115: one of four analog inputs on I²C, for soil probes and whatever else gives a voltage.
 //!
-//! - Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
-//! - Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3. Address 0x48 with ADDR to ground, 0x49 to 3.3 V, 0x4a to
-//!   SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
-//! - Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
-//! - Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
-//!
 //! One conversion for each read (single-shot), so that inputs can share the chip. It is read back what was converted,
 //! since the chip has no id and other chips live at its addresses.
 //!
@@ -22,9 +16,18 @@ use crate::model::{Claim, Quantity};
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 
+const ABOUT: &str = "\
+- Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
+- Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3. Address 0x48 with ADDR to ground, 0x49 to 3.3 V, 0x4a to
+  SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
+- Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
+- Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "ads1115",
     summary: "voltage or soil moisture, I²C: one of four analog inputs",
+    about: ABOUT,
     example: r#"
 [sensors.soil]
 driver = "ads1115"

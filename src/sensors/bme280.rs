@@ -1,10 +1,5 @@
 //! BME280: temperature, humidity and air pressure on I²C.
 //!
-//! - Range: -40 to 85 °C (±1 °C; it warms itself a little), 0 to 100 % (±3 %), 300 to 1100 hPa (±1 hPa).
-//! - Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`.
-//!   Address 0x76 with SDO to ground, 0x77 with SDO to 3.3 V; `i2cdetect -y 1` shows it.
-//! - Trouble: many boards sold as BME280 carry a BMP280, which has no humidity. The driver says so.
-//!
 //! It measures once for each read (forced mode) and sleeps between, which keeps it cool. Each read sets all it needs
 //! again, so that a chip that lost power for a moment works on.
 //!
@@ -26,9 +21,17 @@ mod compensation;
 
 use compensation::{Calibration, Raw};
 
+const ABOUT: &str = "\
+- Range: -40 to 85 °C (±1 °C; it warms itself a little), 0 to 100 % (±3 %), 300 to 1100 hPa (±1 hPa).
+- Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`.
+  Address 0x76 with SDO to ground, 0x77 with SDO to 3.3 V; `i2cdetect -y 1` shows it.
+- Trouble: many boards sold as BME280 carry a BMP280, which has no humidity. The driver says so.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "bme280",
     summary: "temperature, humidity and air pressure, I²C",
+    about: ABOUT,
     example: r#"
 [sensors.air]
 driver = "bme280"

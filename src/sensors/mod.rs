@@ -1,15 +1,20 @@
 //! Sensors: one actor for all of them, one file for each chip.
 //!
-//! To add a chip, write its file in the order of `ds18b20.rs` and name it in [`DRIVERS`].
+//! To add a chip, write its file in the order of `ds18b20.rs` and name it in [`DRIVERS`]. What a person needs to know of it (range,
+//! wiring, address, trouble) stands in its [`Entry`], from where `homeostat drivers` and docs/drivers.md have it.
 
 pub mod actor;
 mod ads1115;
 mod bme280;
+pub mod compensation;
 pub mod computed;
 mod config;
+mod crc;
 mod ds18b20;
 pub mod filter;
 pub mod recovery;
+mod sensirion;
+mod sht4x;
 #[cfg(test)]
 mod testing;
 
@@ -20,11 +25,17 @@ use std::time::Duration;
 use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
-use crate::hardware::{Hardware, HardwareError};
-use crate::model::{Claim, Quantity, SensorId};
+use crate::hardware::{Hardware, HardwareError, Wake};
+use crate::model::{ChannelId, Claim, Quantity, SensorId};
 
 /// Every sensor driver there is.
-pub static DRIVERS: &[Entry] = &[ads1115::ENTRY, bme280::ENTRY, ds18b20::ENTRY];
+#[rustfmt::skip]
+pub static DRIVERS: &[Entry] = &[
+    ads1115::ENTRY,
+    bme280::ENTRY,
+    ds18b20::ENTRY,
+    sht4x::ENTRY,
+];
 
 /// A driver's row in the table.
 pub struct Entry {
@@ -32,6 +43,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for `homeostat drivers` and the documentation.
     pub summary: &'static str,
+    /// Range, wiring, address and trouble, as a Markdown list of short items.
+    pub about: &'static str,
     /// A `[sensors.NAME]` table that works; each is parsed in a test.
     pub example: &'static str,
     /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
@@ -78,6 +91,11 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// The lane it is read through: `i2c-1`, `w1`.
     fn lane(&self) -> String;
 
+    /// Channels of other sensors that its values depend on, such as the air's humidity for a gas sensor.
+    fn inputs(&self) -> &[ChannelId] {
+        &[]
+    }
+
     /// How long one read or open may take before the device counts as hung.
     fn deadline(&self) -> Duration {
         Duration::from_secs(2)
@@ -96,6 +114,26 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
 pub trait Driver: Send {
     /// One value for each channel, in the order of [`SensorConfig::channels`]. Runs in the lane, and may block.
     fn read(&mut self) -> Result<Vec<f64>, DriverError>;
+
+    /// Called before each read with the fresh values of [`SensorConfig::inputs`], in their order; `None` where there is none.
+    fn hear(&mut self, inputs: &[Option<f64>]) {
+        let _ = inputs;
+    }
+
+    /// Called once after it was opened. Whenever `wake` is called the sensor is read at once, and not only in its interval.
+    fn wake_by(&mut self, wake: Wake) -> Result<(), DriverError> {
+        let _ = wake;
+        Ok(())
+    }
+
+    /// Carries out a step of a calibration, such as `["mid", "7.00"]`, and says what the device answered. Runs in the lane.
+    fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
+        let _ = step;
+        Err(DriverError::NoValue {
+            device: "this sensor".into(),
+            what: "it has no calibration of its own; use `offset`, `scale` or `points` of its channel".into(),
+        })
+    }
 }
 
 /// Why a device gave no values.
@@ -128,4 +166,21 @@ pub enum DriverError {
         /// Why, and what to do.
         what: String,
     },
+}
+
+impl DriverError {
+    /// Something answered, but it is not this chip.
+    pub fn wrong_chip(device: &str, found: impl Into<String>) -> Self {
+        Self::WrongChip { device: device.to_owned(), found: found.into() }
+    }
+
+    /// The bytes arrived damaged.
+    pub fn corrupt(device: &str, what: impl Into<String>) -> Self {
+        Self::Corrupt { device: device.to_owned(), what: what.into() }
+    }
+
+    /// The chip itself says that it has no value.
+    pub fn no_value(device: &str, what: impl Into<String>) -> Self {
+        Self::NoValue { device: device.to_owned(), what: what.into() }
+    }
 }
