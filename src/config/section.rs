@@ -135,6 +135,17 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some()
     }
 
+    /// The keys that were asked for so far, each once.
+    pub fn asked(&self) -> Vec<&'static str> {
+        let mut keys: Vec<&'static str> = Vec::new();
+        for key in self.asked.borrow().iter() {
+            if !keys.contains(key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
     /// Where the value of `key` stands, or else the section's header.
     pub fn place(&self, key: &str) -> Place {
         self.table.get(key).map_or_else(|| self.header_place(), |value| Place::at(value.span()))

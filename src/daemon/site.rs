@@ -190,7 +190,9 @@ impl Site {
             lane: self.lanes.get(&config.device.lane()),
             recovery: Arc::default(),
             filters: config.filters(),
+            running: Arc::default(),
         };
+        self.bus.serve_calibration(&config.id, sensors::calibration::desk(&config, &with.lane, &with.running));
         let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
         let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
         Child { name, role, body, arbiter: self.host.control.clone() }

@@ -74,6 +74,21 @@ pub struct Sensor<'a> {
     pub channels: Named<'a, Reading<'a>>,
 }
 
+/// `POST /api/v1/sensors/NAME/calibrate` with `{"step": ["mid", "7.00"]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrate {
+    /// In the words of the driver.
+    pub step: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibrated<'a> {
+    /// In the device's words.
+    pub answer: Cow<'a, str>,
+}
+
 /// The database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store<'a> {

@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 
 use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
-use super::{Config, Driver, DriverError, Filters};
+use super::{Config, Device, DriverError, Filters};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::lane::{Lane, LaneError};
-use crate::hardware::{Hardware, StandIn, Wake};
+use crate::hardware::{Hardware, Wake};
 use crate::lifeline::Lifeline;
 use crate::message::{Ping, SensorState, Stop};
 use crate::model::{ChannelId, Demand, Level, Owner, Priority, Quantity, Sample, Wish};
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub recovery: Arc<Mutex<Recovery>>,
     /// What its values go through, which remembers what earlier lives read.
     pub filters: Filters,
+    /// The device of the life that runs, for whoever calibrates it.
+    pub running: Arc<Mutex<Device>>,
 }
 
 /// A sensor.
@@ -66,8 +68,6 @@ pub struct Sensor {
     online: Option<bool>,
 }
 
-type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
-
 impl Sensor {
     /// A sensor that is not yet open.
     pub fn new(config: Arc<Config>, with: Surroundings, lifeline: Lifeline) -> Self {
@@ -75,13 +75,15 @@ impl Sensor {
         let channels = config.device.channels().iter().map(channel).collect();
         let who = format!("sensor {}", config.id).into();
         panics::locked(&with.filters).iter_mut().for_each(Filter::fresh_life);
+        let device = Device::default();
+        panics::locked(&with.running).clone_from(&device);
         Self {
             config,
             with,
             lifeline,
             who,
             channels,
-            device: Arc::default(),
+            device,
             reading: false,
             woken: Arc::default(),
             again: false,
@@ -123,11 +125,8 @@ impl Sensor {
         let work = move || -> Result<(), DriverError> {
             let freed = if free_bus { recovery::free_bus(&config.device.claims(), &*hardware) } else { Ok(()) };
             // Without a free bus the chip cannot answer, and that is then the better reason.
-            let opened = match hardware.stand_in(config.id.as_str()) {
-                Some(values) => Ok(Box::new(Simulated(values)) as Box<dyn Driver>),
-                None => config.device.open(&*hardware),
-            };
-            let mut opened = opened.map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            let mut opened =
+                config.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
             opened.wake_by(wake)?;
             *panics::locked(&device) = Some(opened);
             Ok(())
@@ -276,15 +275,6 @@ fn then_with<T>(
     then: impl FnOnce(&mut Sensor, T, &mut Context<Sensor>),
 ) -> impl FnOnce(T, &mut Sensor, &mut Context<Sensor>) {
     move |result, sensor, ctx| then(sensor, result, ctx)
-}
-
-/// What a simulated world has in place of a chip that it has no model of.
-struct Simulated(StandIn);
-
-impl Driver for Simulated {
-    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        Ok((self.0)())
-    }
 }
 
 /// A driver may block or panic while it is dropped, so the lane does that.

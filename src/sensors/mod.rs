@@ -6,6 +6,7 @@
 pub mod actor;
 mod ads1115;
 mod bme280;
+pub mod calibration;
 pub mod compensation;
 pub mod computed;
 mod config;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
-use crate::hardware::{Hardware, HardwareError, Wake};
+use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
 use crate::model::{ChannelId, Claim, Quantity, SensorId};
 
 /// Every sensor driver there is.
@@ -52,7 +53,7 @@ pub struct Entry {
 }
 
 /// A `[sensors.NAME]` table, checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Its name.
     pub id: SensorId,
@@ -67,6 +68,28 @@ pub struct Config {
     /// What the table says of each channel, in the order of the driver's channels.
     pub options: Vec<filter::Options>,
 }
+
+impl Config {
+    /// Finds the device and makes it ready, or takes what stands in for it in a simulated world. Runs in the lane, and may block.
+    pub fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+        match hardware.stand_in(self.id.as_str()) {
+            Some(values) => Ok(Box::new(Simulated(values))),
+            None => self.device.open(hardware),
+        }
+    }
+}
+
+/// What a simulated world has in place of a chip that it has no model of.
+struct Simulated(StandIn);
+
+impl Driver for Simulated {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        Ok((self.0)())
+    }
+}
+
+/// An open driver, or none. Each life of a sensor has its own, for a hang may keep that of the life before.
+pub type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
 
 /// The filters of a sensor's channels, in the order of the driver's channels. They outlive the sensor's actor.
 pub type Filters = Arc<Mutex<Vec<Filter>>>;
@@ -129,10 +152,7 @@ pub trait Driver: Send {
     /// Carries out a step of a calibration, such as `["mid", "7.00"]`, and says what the device answered. Runs in the lane.
     fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
         let _ = step;
-        Err(DriverError::NoValue {
-            device: "this sensor".into(),
-            what: "it has no calibration of its own; use `offset`, `scale` or `points` of its channel".into(),
-        })
+        Err(DriverError::NoCalibration)
     }
 }
 
@@ -158,6 +178,9 @@ pub enum DriverError {
         /// Which check failed.
         what: String,
     },
+    /// There is nothing in the device that could be calibrated.
+    #[error("its chip keeps no calibration of its own; use `offset`, `scale` or `points` of its channel")]
+    NoCalibration,
     /// The chip itself says that it has no value.
     #[error("{device} has no value: {what}")]
     NoValue {
