@@ -12,6 +12,7 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod lm75;
 pub mod recovery;
 mod sensirion;
 mod sht4x;
@@ -34,7 +35,9 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    lm75::ENTRY,
     sht4x::ENTRY,
+    lm75::ENTRY_TMP105,
 ];
 
 /// A driver's row in the table.
