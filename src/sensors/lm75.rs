@@ -3,7 +3,7 @@
 //! They convert all the time. A chip that was without power for a moment shows 0 °C until its first conversion, and has no flag for
 //! that; so a setting other than that after power-on is written, and read back behind every value.
 //!
-//! Source: NXP LM75B, revision 6.1, chapter 7.4; TI TMP105 (SBOS648), "Register Map". Own code, since the `lm75` crate never reads
+//! Source: NXP LM75B, revision 6.1, chapter 7.4; TI TMP105 (SLLS648), "Registers". Own code, since the `lm75` crate never reads
 //! the setting and has no twelve bits.
 
 use std::time::Duration;

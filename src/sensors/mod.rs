@@ -5,6 +5,7 @@
 
 pub mod actor;
 mod ads1115;
+mod aht20;
 mod bme280;
 pub mod compensation;
 pub mod computed;
@@ -13,11 +14,15 @@ mod crc;
 mod ds18b20;
 pub mod filter;
 mod lm75;
+mod mcp9808;
 pub mod recovery;
 mod sensirion;
+mod sht3x;
 mod sht4x;
+mod shtc3;
 #[cfg(test)]
 mod testing;
+mod tmp102;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -33,10 +38,15 @@ use crate::model::{ChannelId, Claim, Quantity, SensorId};
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
+    aht20::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
     lm75::ENTRY,
+    mcp9808::ENTRY,
+    sht3x::ENTRY,
     sht4x::ENTRY,
+    shtc3::ENTRY,
+    tmp102::ENTRY,
     lm75::ENTRY_TMP105,
 ];
 
