@@ -7,6 +7,7 @@ pub mod actor;
 mod ads1115;
 mod aht20;
 mod bme280;
+mod bosch;
 pub mod compensation;
 pub mod computed;
 mod config;
