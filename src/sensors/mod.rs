@@ -7,6 +7,7 @@ pub mod actor;
 mod ads1115;
 mod aht20;
 mod bme280;
+mod bmp280;
 mod bosch;
 pub mod compensation;
 pub mod computed;
@@ -41,6 +42,7 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     aht20::ENTRY,
     bme280::ENTRY,
+    bmp280::ENTRY,
     ds18b20::ENTRY,
     lm75::ENTRY,
     mcp9808::ENTRY,
