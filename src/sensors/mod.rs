@@ -5,19 +5,27 @@
 
 pub mod actor;
 mod ads1115;
+mod aht20;
 mod bme280;
 pub mod calibration;
+mod bmp280;
+mod bosch;
 pub mod compensation;
 pub mod computed;
 mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod lm75;
+mod mcp9808;
 pub mod recovery;
 mod sensirion;
+mod sht3x;
 mod sht4x;
+mod shtc3;
 #[cfg(test)]
 mod testing;
+mod tmp102;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -33,9 +41,17 @@ use crate::model::{ChannelId, Claim, Quantity, SensorId};
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
+    aht20::ENTRY,
     bme280::ENTRY,
+    bmp280::ENTRY,
     ds18b20::ENTRY,
+    lm75::ENTRY,
+    mcp9808::ENTRY,
+    sht3x::ENTRY,
     sht4x::ENTRY,
+    shtc3::ENTRY,
+    tmp102::ENTRY,
+    lm75::ENTRY_TMP105,
 ];
 
 /// A driver's row in the table.

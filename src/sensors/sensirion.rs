@@ -31,3 +31,8 @@ pub fn command(command: u16, word: u16) -> [u8; 5] {
 pub fn celsius(word: u16) -> f64 {
     175.0f64.mul_add(f64::from(word) / 65535.0, -45.0)
 }
+
+/// % of the SHT3x and the SHTC3: 0 to 100 over the whole word.
+pub fn percent(word: u16) -> f64 {
+    100.0 * f64::from(word) / 65535.0
+}
