@@ -98,7 +98,8 @@ const FREE: &[&str] = &["lib", "main", "daemon", "cli"];
 
 /// What only these files may name: other crates, and the actors of a room. A folder ends in `/`.
 const ONLY: &[(&[&str], &[&str])] = &[
-    (&["rppal"], &["hardware/raspberry.rs"]),
+    (&["rppal"], &["hardware/kernel/", "hardware/raspberry.rs"]),
+    (&["gpiocdev", "gpiocdev_uapi"], &["hardware/kernel/"]),
     (&["rumqttc", "rumqttc5", "rumqttd", "rustls_native_certs"], &["mqtt/"]),
     (&["rusqlite"], &["store/"]),
     (&["lettre", "ureq"], &["alarms/"]),
@@ -194,7 +195,7 @@ fn the_checker_finds_every_kind_of_offence_and_where_it_is() {
         ),
         ("src/hardware/lane.rs", "use crate::bus::Bus;", &["hardware may not name crate::bus::Bus"]),
         ("src/hardware/simulated/world.rs", "use crate::clock::Clock;\nuse super::super::I2c;", &[]),
-        ("src/hardware/linux.rs", "fn f() -> rppal::gpio::Pin {}", &["only hardware/raspberry.rs may name rppal"]),
+        ("src/hardware/linux.rs", "fn f() -> rppal::gpio::Pin {}", &["only hardware/kernel/, hardware/raspberry.rs may name rppal"]),
         ("src/outputs/guard/demands.rs", "use super::pulses::Pulse;", &[]),
         ("src/weather.rs", "", &["src/weather.rs:1: weather has no row"]),
         ("src/lib.rs", "pub use crate::store::Store;", &[]),

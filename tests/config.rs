@@ -300,7 +300,6 @@ fn every_kind_of_mistake_is_found() {
         assert_eq!(messages(&format!("{NODE}{text}\n")), [expected], "{text}");
     }
     let nodes = [
-        ("[node]\nname = \"a\"\nhardware = \"linux\"", "hardware = \"linux\" is not there yet"),
         ("[node]\nname = \"a\"\nhardware = \"esp32\"", "unknown hardware `esp32`"),
         ("[node]\nname = \"a b\"\nhardware = \"simulated\"", "the node needs another name"),
         ("[node]\nhardware = \"simulated\"", "[node] needs `name`"),

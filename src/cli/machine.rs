@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
 use crate::daemon;
 use crate::hardware::Hardware;
+use crate::hardware::linux::Linux;
 use crate::hardware::raspberry::Raspberry;
 use crate::hardware::simulated::Simulated;
 use crate::lock;
@@ -60,5 +61,6 @@ pub fn board(config: &Config, clock: Clock, state: &Path) -> anyhow::Result<(Arc
             Ok((Arc::new(world.clone()), Some(world)))
         }
         HardwareKind::RaspberryPi => Ok((Raspberry::open()?, None)),
+        HardwareKind::Linux => Ok((Linux::open(config.node.gpiochip.clone()), None)),
     }
 }

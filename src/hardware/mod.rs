@@ -1,4 +1,4 @@
-//! The way to pins and buses: one trait, a Raspberry Pi and a simulated world behind it.
+//! The way to pins and buses: one trait, and behind it a Raspberry Pi, any other Linux board, and a simulated world.
 //!
 //! Everything here may block, and so runs in a [`lane`] only.
 
@@ -7,8 +7,10 @@ pub mod bank;
 mod clocking;
 mod error;
 mod i2c_device;
+mod kernel;
 pub mod lane;
 mod latch;
+pub mod linux;
 mod pins;
 pub mod raspberry;
 #[cfg(test)]

@@ -16,6 +16,13 @@ pub enum Active {
     Low,
 }
 
+impl Active {
+    /// Which electrical level a logical one is, and the other way round: `true` is high, or on.
+    pub(super) fn electrical(self, level: bool) -> bool {
+        level == (self == Self::High)
+    }
+}
+
 /// What holds an input when nothing drives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pull {
@@ -88,4 +95,23 @@ pub trait PulseCounter: Send {
 pub trait Echo: Send {
     /// Pulses the trigger for 10 µs and gives the length of the answer; `None` if none came, or if it did not end, within `timeout`.
     fn measure(&mut self, timeout: Duration) -> Result<Option<Duration>, HardwareError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn active_low_turns_the_level_round_both_ways() {
+        let table = [
+            (Active::High, false, false),
+            (Active::High, true, true),
+            (Active::Low, false, true),
+            (Active::Low, true, false),
+        ];
+        for (active, logical, high) in table {
+            assert_eq!(active.electrical(logical), high);
+            assert_eq!(active.electrical(high), logical);
+        }
+    }
 }

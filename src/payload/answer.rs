@@ -18,7 +18,7 @@ pub struct Status<'a> {
     pub node: Cow<'a, str>,
     /// Of homeostat.
     pub version: Cow<'a, str>,
-    /// `simulated` or `raspberry-pi`
+    /// `simulated`, `raspberry-pi` or `linux`
     pub hardware: Cow<'a, str>,
     /// `starting`, `running`, `stopped` or `failed: why`
     pub stage: Cow<'a, str>,

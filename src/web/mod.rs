@@ -61,7 +61,7 @@ const LONGEST_STOP: Duration = Duration::from_millis(500);
 pub struct State {
     /// `[node] name`
     pub node: Arc<str>,
-    /// `simulated` or `raspberry-pi`
+    /// `simulated`, `raspberry-pi` or `linux`
     pub hardware: &'static str,
     /// The configuration's file.
     pub config: PathBuf,
