@@ -156,10 +156,7 @@ impl Commands {
             if !output.remote {
                 return Err(format!("{} takes no commands: `remote = false`", output.id));
             }
-            let between = matches!(wish, Wish::Level(level) if level != Level::ON && level != Level::OFF);
-            if between && output.takes == Takes::OnOff {
-                return Err(format!("{} is on or off: it has no `cycle` that makes on-time of a level", output.id));
-            }
+            fits(output, wish)?;
             let until = now + lease;
             self.demand(&output.id, wish, until)?;
             Ok((wish, until))
@@ -186,8 +183,28 @@ impl Commands {
     }
 
     fn demand(&self, output: &OutputId, wish: Wish, until: Monotonic) -> Result<(), String> {
-        let demand = Demand { owner: self.owner.clone(), priority: Priority::Manual, wish, until, because: None };
+        self.demand_as(&self.owner, output, wish, until)
+    }
+
+    fn demand_as(&self, owner: &Owner, output: &OutputId, wish: Wish, until: Monotonic) -> Result<(), String> {
+        let demand = Demand { owner: owner.clone(), priority: Priority::Manual, wish, until, because: None };
         self.bus.demand(output, demand).map_err(|error| error.to_string())
+    }
+
+    /// The same words from a person at the machine itself, for whom also those outputs are that take no commands from elsewhere. Gives
+    /// the output, and whether it is theirs from now on.
+    ///
+    /// # Errors
+    /// There is no such output, or it cannot do that; in a sentence.
+    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<(OutputId, bool), String> {
+        let things = self.things.borrow().clone();
+        let output = things.outputs.iter().find(|output| output.id.as_str() == id);
+        let output = output.ok_or_else(|| format!("there is no output {id}"))?;
+        let (asked, _) = words::output(payload);
+        let Asked { wish, lease } = asked?;
+        fits(output, wish)?;
+        self.demand_as(owner, &output.id, wish, self.clock.now() + lease)?;
+        Ok((output.id.clone(), wish != Wish::Nothing))
     }
 
     /// Commands to this output are refused from now on, and what one has asked for does not outlive that.
@@ -264,4 +281,13 @@ impl Commands {
         }
         Taken::Answers(id.map(|id| (id, Outcome::Rejected(why))).into_iter().collect())
     }
+}
+
+/// Whether the output can do that.
+fn fits(output: &Output, wish: Wish) -> Result<(), String> {
+    let between = matches!(wish, Wish::Level(level) if level != Level::ON && level != Level::OFF);
+    if between && output.takes == Takes::OnOff {
+        return Err(format!("{} is on or off: it has no `cycle` that makes on-time of a level", output.id));
+    }
+    Ok(())
 }
