@@ -5,6 +5,9 @@ mod config;
 mod gpio;
 pub mod guard;
 pub mod ledger;
+mod lines;
+mod mcp23017;
+mod pcf8574;
 mod pwm;
 #[cfg(test)]
 mod testing;
@@ -24,6 +27,8 @@ use crate::model::{Claim, Level, OutputId, Shown};
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     gpio::ENTRY,
+    mcp23017::ENTRY,
+    pcf8574::ENTRY,
     pwm::ENTRY,
 ];
 
