@@ -7,8 +7,11 @@ pub mod guard;
 pub mod ledger;
 mod lines;
 mod mcp23017;
+mod mcp4725;
+mod pca9685;
 mod pcf8574;
 mod pwm;
+mod servo;
 #[cfg(test)]
 mod testing;
 
@@ -28,8 +31,11 @@ use crate::model::{Claim, Level, OutputId, Shown};
 pub static DRIVERS: &[Entry] = &[
     gpio::ENTRY,
     mcp23017::ENTRY,
+    mcp4725::ENTRY,
+    pca9685::ENTRY,
     pcf8574::ENTRY,
     pwm::ENTRY,
+    servo::ENTRY,
 ];
 
 /// A driver's row in the table.
