@@ -4,9 +4,9 @@
 
 use super::{Entry, OutputConfig, Resolution, lines};
 use crate::config::Section;
-use crate::hardware::bank::{Confirmation, Line};
+use crate::hardware::bank::Line;
 use crate::hardware::simulated::Actuator;
-use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError};
+use crate::hardware::{Active, Hardware, HardwareError};
 use crate::model::{Claim, Level};
 use crate::wiring;
 
@@ -57,8 +57,7 @@ impl OutputConfig for Config {
     }
 
     fn open(&self, hardware: &dyn Hardware, initial: Level) -> Result<Box<dyn Line>, HardwareError> {
-        let pin = hardware.output(self.pin, self.active, initial.is_on())?;
-        Ok(Box::new(Gpio { what: Claim::Pin(self.pin), pin }))
+        Ok(Box::new(lines::Switch::open(hardware, self.pin, self.active, initial)?))
     }
 
     fn actuator(&self) -> Option<Actuator> {
@@ -66,28 +65,11 @@ impl OutputConfig for Config {
     }
 }
 
-struct Gpio {
-    what: Claim,
-    pin: Box<dyn DigitalOutput>,
-}
-
-impl Line for Gpio {
-    /// On for any level above nothing: the guard has made on-time of what lies between.
-    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
-        let on = level.is_on();
-        self.pin.set(on)?;
-        self.pin.read_back()?.map_or(Ok(Confirmation::Accepted), |now| lines::obeys(&self.what, on, now))
-    }
-
-    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
-        Ok(self.pin.read_back()?.map(Level::from))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::hardware::bank::Confirmation;
     use crate::hardware::simulated::Fault;
 
     fn heater(active: Active) -> Config {

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use crate::config::{Section, Value};
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
-use crate::hardware::{Active, Hardware, HardwareError, Pwm};
+use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};
 use crate::model::{Claim, Level};
 use crate::wiring;
 
@@ -121,5 +121,31 @@ impl Line for Duty {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         self.0.set(level)?;
         Ok(Confirmation::Accepted)
+    }
+}
+
+/// A pin that is on or off, and is read back after each write.
+pub struct Switch {
+    what: Claim,
+    pin: Box<dyn DigitalOutput>,
+}
+
+impl Switch {
+    /// Takes the pin, at `initial` from the first moment on.
+    pub fn open(hardware: &dyn Hardware, pin: u8, active: Active, initial: Level) -> Result<Self, HardwareError> {
+        Ok(Self { what: Claim::Pin(pin), pin: hardware.output(pin, active, initial.is_on())? })
+    }
+}
+
+impl Line for Switch {
+    /// On for any level above nothing: the guard has made on-time of what lies between.
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        let on = level.is_on();
+        self.pin.set(on)?;
+        self.pin.read_back()?.map_or(Ok(Confirmation::Accepted), |now| obeys(&self.what, on, now))
+    }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        Ok(self.pin.read_back()?.map(Level::from))
     }
 }
