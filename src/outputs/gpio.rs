@@ -2,10 +2,8 @@
 //!
 //! Each write is read back, so an output that says it is off is off up to the pin.
 
-use toml::de::DeValue;
-
 use super::{Entry, OutputConfig, Resolution};
-use crate::config::{Section, Value};
+use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError};
@@ -55,19 +53,6 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
         return None;
     }
     Some(Box::new(Config { pin, active: active? }))
-}
-
-impl Value for Active {
-    const EXPECTED: &'static str = "\"high\" or \"low\"";
-    const EXAMPLE: &'static str = "\"low\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match value.as_str() {
-            Some("high") => Ok(Self::High),
-            Some("low") => Ok(Self::Low),
-            _ => Err("write the level at which the output is on: \"high\", or \"low\" for most relay boards".into()),
-        }
-    }
 }
 
 impl OutputConfig for Config {

@@ -10,11 +10,15 @@ pub mod compensation;
 pub mod computed;
 mod config;
 mod crc;
+mod digital_input;
 mod ds18b20;
 pub mod filter;
+mod flow_meter;
+mod rain_gauge;
 pub mod recovery;
 mod sensirion;
 mod sht4x;
+mod tally;
 #[cfg(test)]
 mod testing;
 pub mod text;
@@ -27,14 +31,17 @@ use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError, Wake};
-use crate::model::{ChannelId, Claim, Quantity, SensorId};
+use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 
 /// Every sensor driver there is.
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
+    digital_input::ENTRY,
     ds18b20::ENTRY,
+    flow_meter::ENTRY,
+    rain_gauge::ENTRY,
     sht4x::ENTRY,
 ];
 
@@ -119,6 +126,11 @@ pub trait Driver: Send {
     /// Called before each read with the fresh values of [`SensorConfig::inputs`], in their order; `None` where there is none.
     fn hear(&mut self, inputs: &[Option<f64>]) {
         let _ = inputs;
+    }
+
+    /// Called right before each read with its time, for what is measured per second.
+    fn at(&mut self, now: Monotonic) {
+        let _ = now;
     }
 
     /// Called once after it was opened. Whenever `wake` is called the sensor is read at once, and not only in its interval.
