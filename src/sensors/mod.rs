@@ -12,6 +12,7 @@ mod config;
 mod crc;
 mod digital_input;
 mod ds18b20;
+mod ezo;
 pub mod filter;
 mod flow_meter;
 mod rain_gauge;
@@ -40,6 +41,11 @@ pub static DRIVERS: &[Entry] = &[
     bme280::ENTRY,
     digital_input::ENTRY,
     ds18b20::ENTRY,
+    ezo::DO,
+    ezo::EC,
+    ezo::ORP,
+    ezo::PH,
+    ezo::RTD,
     flow_meter::ENTRY,
     rain_gauge::ENTRY,
     sht4x::ENTRY,
