@@ -9,12 +9,20 @@ mod bme280;
 pub mod compensation;
 pub mod computed;
 mod config;
+mod cpu_temperature;
 mod crc;
+mod dht22;
 mod digital_input;
+mod disk;
 mod ds18b20;
 mod ezo;
+mod file;
 pub mod filter;
 mod flow_meter;
+mod hwmon;
+mod iio;
+mod kernel;
+mod memory;
 mod rain_gauge;
 pub mod recovery;
 mod sensirion;
@@ -39,14 +47,21 @@ use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
+    cpu_temperature::ENTRY,
+    dht22::ENTRY,
     digital_input::ENTRY,
+    disk::ENTRY,
     ds18b20::ENTRY,
     ezo::DO,
     ezo::EC,
     ezo::ORP,
     ezo::PH,
     ezo::RTD,
+    file::ENTRY,
     flow_meter::ENTRY,
+    hwmon::ENTRY,
+    iio::ENTRY,
+    memory::ENTRY,
     rain_gauge::ENTRY,
     sht4x::ENTRY,
 ];
