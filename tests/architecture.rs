@@ -108,7 +108,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["actix_web"], &["web/"]),
     (&["httparse"], &["cli/client.rs"]),
     (&["csv", "terminal_size"], &["cli/"]),
-    (&["rustix"], &["sensors/command.rs", "sensors/disk.rs"]),
+    (&["rustix"], &["sensors/command/", "sensors/disk.rs"]),
     (
         &["actix"],
         &[

@@ -6,6 +6,7 @@
 pub mod actor;
 mod ads1115;
 mod bme280;
+mod command;
 pub mod compensation;
 pub mod computed;
 mod config;
@@ -19,12 +20,14 @@ mod ezo;
 mod file;
 pub mod filter;
 mod flow_meter;
+mod hc_sr04;
 mod hwmon;
 mod iio;
 mod kernel;
 mod memory;
 mod rain_gauge;
 pub mod recovery;
+mod seesaw_soil;
 mod sensirion;
 mod sht4x;
 mod tally;
@@ -47,6 +50,7 @@ use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
+    command::ENTRY,
     cpu_temperature::ENTRY,
     dht22::ENTRY,
     digital_input::ENTRY,
@@ -59,10 +63,12 @@ pub static DRIVERS: &[Entry] = &[
     ezo::RTD,
     file::ENTRY,
     flow_meter::ENTRY,
+    hc_sr04::ENTRY,
     hwmon::ENTRY,
     iio::ENTRY,
     memory::ENTRY,
     rain_gauge::ENTRY,
+    seesaw_soil::ENTRY,
     sht4x::ENTRY,
 ];
 
