@@ -166,7 +166,7 @@ impl Sensor {
 
     fn read(&mut self, ctx: &mut Context<Self>) {
         self.reading = true;
-        let (device, inputs) = (self.device.clone(), self.inputs());
+        let (device, inputs, clock) = (self.device.clone(), self.inputs(), self.with.clock);
         let work = move || -> Result<Vec<f64>, DriverError> {
             let mut device = panics::locked(&device);
             // While it is being read the driver is not in its place: after a panic it is gone.
@@ -180,6 +180,8 @@ impl Sensor {
                 if !inputs.is_empty() {
                     driver.hear(&inputs);
                 }
+                // Here and not before: the job may have waited for its turn.
+                driver.at(clock.now());
                 driver.read()
             });
             *device = Some(driver);

@@ -10,15 +10,30 @@ mod bme280;
 pub mod calibration;
 mod bmp280;
 mod bosch;
+mod command;
 pub mod compensation;
 pub mod computed;
 mod config;
+mod cpu_temperature;
 mod crc;
+mod dht22;
+mod digital_input;
+mod disk;
 mod ds18b20;
+mod ezo;
+mod file;
 pub mod filter;
 mod lm75;
 mod mcp9808;
+mod flow_meter;
+mod hc_sr04;
+mod hwmon;
+mod iio;
+mod kernel;
+mod memory;
+mod rain_gauge;
 pub mod recovery;
+mod seesaw_soil;
 mod sensirion;
 mod sht3x;
 mod sht4x;
@@ -26,6 +41,10 @@ mod shtc3;
 #[cfg(test)]
 mod testing;
 mod tmp102;
+mod tally;
+#[cfg(test)]
+mod testing;
+pub mod text;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -36,6 +55,8 @@ use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
 use crate::model::{ChannelId, Claim, Quantity, SensorId};
+use crate::hardware::{Hardware, HardwareError, Wake};
+use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 
 /// Every sensor driver there is.
 #[rustfmt::skip]
@@ -48,6 +69,25 @@ pub static DRIVERS: &[Entry] = &[
     lm75::ENTRY,
     mcp9808::ENTRY,
     sht3x::ENTRY,
+    command::ENTRY,
+    cpu_temperature::ENTRY,
+    dht22::ENTRY,
+    digital_input::ENTRY,
+    disk::ENTRY,
+    ds18b20::ENTRY,
+    ezo::DO,
+    ezo::EC,
+    ezo::ORP,
+    ezo::PH,
+    ezo::RTD,
+    file::ENTRY,
+    flow_meter::ENTRY,
+    hc_sr04::ENTRY,
+    hwmon::ENTRY,
+    iio::ENTRY,
+    memory::ENTRY,
+    rain_gauge::ENTRY,
+    seesaw_soil::ENTRY,
     sht4x::ENTRY,
     shtc3::ENTRY,
     tmp102::ENTRY,
@@ -157,6 +197,11 @@ pub trait Driver: Send {
     /// Called before each read with the fresh values of [`SensorConfig::inputs`], in their order; `None` where there is none.
     fn hear(&mut self, inputs: &[Option<f64>]) {
         let _ = inputs;
+    }
+
+    /// Called right before each read with its time, for what is measured per second.
+    fn at(&mut self, now: Monotonic) {
+        let _ = now;
     }
 
     /// Called once after it was opened. Whenever `wake` is called the sensor is read at once, and not only in its interval.

@@ -28,7 +28,7 @@ use super::link::Message;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::message::{Adjust, OutputState};
-use crate::model::{Demand, Level, Monotonic, OutputId, Owner, Priority, Wish, dose};
+use crate::model::{Demand, Dosing, Level, Monotonic, OutputId, Owner, Priority, Wish, dose};
 use crate::panics::locked;
 
 pub use self::pending::Outcome;
