@@ -12,7 +12,12 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod messages;
+mod mh_z19;
+mod pace;
+mod pms5003;
 pub mod recovery;
+mod scd4x;
 mod sensirion;
 mod sht4x;
 #[cfg(test)]
@@ -34,6 +39,9 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    mh_z19::ENTRY,
+    pms5003::ENTRY,
+    scd4x::ENTRY,
     sht4x::ENTRY,
 ];
 
@@ -166,6 +174,14 @@ pub enum DriverError {
         /// Why, and what to do.
         what: String,
     },
+    /// The chip is well, but has no value so soon. This is no failure: it is not opened anew, which would make it begin again.
+    #[error("{device} has no value yet: {what}")]
+    NotYet {
+        /// The chip and where it is.
+        device: String,
+        /// What it waits for.
+        what: String,
+    },
 }
 
 impl DriverError {
@@ -182,5 +198,9 @@ impl DriverError {
     /// The chip itself says that it has no value.
     pub fn no_value(device: &str, what: impl Into<String>) -> Self {
         Self::NoValue { device: device.to_owned(), what: what.into() }
+    }
+    /// The chip is well, but has no value so soon.
+    pub fn not_yet(device: &str, what: impl Into<String>) -> Self {
+        Self::NotYet { device: device.to_owned(), what: what.into() }
     }
 }
