@@ -6,22 +6,28 @@
 pub mod actor;
 mod ads1115;
 mod bme280;
+mod ccs811;
 pub mod compensation;
 pub mod computed;
 mod config;
 mod crc;
 mod ds18b20;
+mod ens160;
 pub mod filter;
 mod messages;
 mod mh_z19;
 mod pace;
 mod pms5003;
 pub mod recovery;
+mod scd30;
 mod scd4x;
 mod sensirion;
+mod sgp30;
+mod sgp40;
 mod sht4x;
 #[cfg(test)]
 mod testing;
+mod voc_index;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -38,10 +44,15 @@ use crate::model::{ChannelId, Claim, Quantity, SensorId};
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
+    ccs811::ENTRY,
     ds18b20::ENTRY,
+    ens160::ENTRY,
     mh_z19::ENTRY,
     pms5003::ENTRY,
+    scd30::ENTRY,
     scd4x::ENTRY,
+    sgp30::ENTRY,
+    sgp40::ENTRY,
     sht4x::ENTRY,
 ];
 

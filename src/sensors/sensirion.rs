@@ -58,3 +58,12 @@ pub fn reference(device: &str, step: &[&str]) -> Result<u16, DriverError> {
         DriverError::no_value(device, what)
     })
 }
+
+/// A command with any number of words behind it.
+pub fn message(command: u16, words: &[u16]) -> Vec<u8> {
+    let with_sum = |word: &u16| {
+        let [high, low] = word.to_be_bytes();
+        [high, low, crc::sensirion(&[high, low])]
+    };
+    command.to_be_bytes().into_iter().chain(words.iter().flat_map(with_sum)).collect()
+}
