@@ -1,7 +1,8 @@
 //! ENS160: organic compounds, equivalent carbon dioxide and an index of air quality on I²C. An ENS161 answers alike.
 //!
-//! Source: ScioSense ENS160 datasheet, SC-001224-DS-9, chapter 16. Own code: the `ens160-aq` crate hands out values whatever the chip
-//! says of their validity. The optional check sum (DATA_MISR) is left out: it runs on over transfers, also those that failed.
+//! Source: ScioSense ENS160 datasheet, SC-001224-DS-9, chapter 16. Own code: the `ens160-aq` crate leaves it to its user to ask for the
+//! validity of what it gives. The optional check sum (DATA_MISR) is left out: it goes on from one transfer to the next, and nothing
+//! tells from where after one that failed. A value that cannot be is an error instead.
 
 use std::time::Duration;
 
@@ -133,7 +134,10 @@ impl Driver for Ens160 {
             return Err(DriverError::no_value(name, "it does not measure; it may have lost its power for a moment"));
         }
         if status & FAILED != 0 {
-            return Err(DriverError::no_value(name, "it says that its measurement failed; if it stays so, it is broken"));
+            return Err(DriverError::no_value(
+                name,
+                "it says that its measurement failed; if it stays so, it is broken",
+            ));
         }
         match status >> 2 & 0b11 {
             0 => {}

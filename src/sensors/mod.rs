@@ -21,6 +21,7 @@ mod pms5003;
 pub mod recovery;
 mod scd30;
 mod scd4x;
+mod sds011;
 mod sensirion;
 mod sgp30;
 mod sgp40;
@@ -51,6 +52,7 @@ pub static DRIVERS: &[Entry] = &[
     pms5003::ENTRY,
     scd30::ENTRY,
     scd4x::ENTRY,
+    sds011::ENTRY,
     sgp30::ENTRY,
     sgp40::ENTRY,
     sht4x::ENTRY,
