@@ -1,8 +1,6 @@
 //! What several output drivers have in common: which way round they are wired, what gives pulses, and when a pin obeys.
 
-use toml::de::DeValue;
-
-use crate::config::{Section, Value};
+use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};
@@ -11,19 +9,6 @@ use crate::wiring;
 
 /// A Pi 5 has four channels, the others two.
 const LAST_CHANNEL: u8 = 3;
-
-impl Value for Active {
-    const EXPECTED: &'static str = "\"high\" or \"low\"";
-    const EXAMPLE: &'static str = "\"low\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match value.as_str() {
-            Some("high") => Ok(Self::High),
-            Some("low") => Ok(Self::Low),
-            _ => Err("write the level at which the output is on: \"high\", or \"low\" for most relay boards".into()),
-        }
-    }
-}
 
 /// `active = "low"`; high if it is not there.
 pub fn active(section: &Section<'_>) -> Option<Active> {

@@ -217,12 +217,12 @@ impl Sensor {
                     self.with.bus.publish(channel, *quantity, sample);
                 }
                 drop(filters);
-                if self.failures > 0 {
-                    tracing::info!("{} answers again", self.who);
-                }
-                self.failures = 0;
-                locked(&self.with.recovery).read();
-                self.tell(true);
+                self.answered();
+            }
+            // However often a chip is opened anew, it would not be ready sooner.
+            Err(early @ Failure::Driver(DriverError::NotYet { .. })) => {
+                self.publish_bad(&early);
+                self.answered();
             }
             Err(failure) => {
                 self.failures += 1;
@@ -235,6 +235,15 @@ impl Sensor {
                 self.publish_bad(&failure);
             }
         }
+    }
+
+    fn answered(&mut self) {
+        if self.failures > 0 {
+            tracing::info!("{} answers again", self.who);
+        }
+        self.failures = 0;
+        locked(&self.with.recovery).read();
+        self.tell(true);
     }
 
     fn give_up(&mut self, failure: &Failure, ctx: &mut Context<Self>) {

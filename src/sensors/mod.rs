@@ -11,6 +11,7 @@ pub mod calibration;
 mod bmp280;
 mod bosch;
 mod command;
+mod ccs811;
 pub mod compensation;
 pub mod computed;
 mod config;
@@ -36,6 +37,19 @@ pub mod recovery;
 mod seesaw_soil;
 mod sensirion;
 mod sht3x;
+mod ens160;
+pub mod filter;
+mod messages;
+mod mh_z19;
+mod pace;
+mod pms5003;
+pub mod recovery;
+mod scd30;
+mod scd4x;
+mod sds011;
+mod sensirion;
+mod sgp30;
+mod sgp40;
 mod sht4x;
 mod shtc3;
 #[cfg(test)]
@@ -45,6 +59,7 @@ mod tally;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod voc_index;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -88,6 +103,16 @@ pub static DRIVERS: &[Entry] = &[
     memory::ENTRY,
     rain_gauge::ENTRY,
     seesaw_soil::ENTRY,
+    ccs811::ENTRY,
+    ds18b20::ENTRY,
+    ens160::ENTRY,
+    mh_z19::ENTRY,
+    pms5003::ENTRY,
+    scd30::ENTRY,
+    scd4x::ENTRY,
+    sds011::ENTRY,
+    sgp30::ENTRY,
+    sgp40::ENTRY,
     sht4x::ENTRY,
     shtc3::ENTRY,
     tmp102::ENTRY,
@@ -250,6 +275,14 @@ pub enum DriverError {
         /// Why, and what to do.
         what: String,
     },
+    /// The chip is well, but has no value so soon. This is no failure: it is not opened anew, which would make it begin again.
+    #[error("{device} has no value yet: {what}")]
+    NotYet {
+        /// The chip and where it is.
+        device: String,
+        /// What it waits for.
+        what: String,
+    },
 }
 
 impl DriverError {
@@ -266,5 +299,9 @@ impl DriverError {
     /// The chip itself says that it has no value.
     pub fn no_value(device: &str, what: impl Into<String>) -> Self {
         Self::NoValue { device: device.to_owned(), what: what.into() }
+    }
+    /// The chip is well, but has no value so soon.
+    pub fn not_yet(device: &str, what: impl Into<String>) -> Self {
+        Self::NotYet { device: device.to_owned(), what: what.into() }
     }
 }
