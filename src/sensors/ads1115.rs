@@ -6,15 +6,17 @@
 //! Source: TI SBAS444, chapter 8. Own code, since the `ads1x1x` crate remembers that it has started a conversion: after
 //! an error it takes the next result for its own, and that may be another input's.
 
-use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{I2c as _, Operation};
+use std::time::Duration;
 
+use embedded_hal::i2c::Operation;
+
+use super::moisture::Moisture;
+use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::{Chip, I2cChip, Probe};
-use crate::hardware::{Delay, Hardware, HardwareError, I2c};
+use crate::hardware::{Hardware, HardwareError, I2cDevice};
 use crate::model::{Claim, Quantity};
-
-use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use crate::wiring::OnI2c;
 
 const ABOUT: &str = "\
 - Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
@@ -42,30 +44,19 @@ every = "1m"
 
 #[derive(Debug, Clone)]
 struct Config {
-    bus: u8,
-    address: u8,
+    place: OnI2c,
     input: u8,
     range: Range,
     moisture: Option<Moisture>,
 }
 
-fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
-    let bus = section.or("bus", 1);
-    let address = section.or("address", 0x48);
+fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
+    let addresses = [(0x48, "ADDR to ground"), (0x49, "3.3 V"), (0x4a, "SDA"), (0x4b, "SCL")];
+    let place = OnI2c::read(section, "ADS1115", &addresses);
     let input = section.required::<u8>("input");
     let name = section.or("range", "4.096V".to_owned());
     let range = RANGES.iter().find(|range| range.name == name).copied();
-    // Shared with what every channel has: `moisture = { dry = 2.8, wet = 1.1, smooth = "median 5" }`.
-    let moisture = section.shared("moisture").map(|table| {
-        let (dry, wet) = (table.required::<f64>("dry"), table.required::<f64>("wet"));
-        Some(Moisture { dry: dry?, wet: wet? })
-    });
 
-    let address_fits = (0x48..=0x4b).contains(&address);
-    if !address_fits {
-        let message = format!("an ADS1115 cannot be at address {address:#04x}");
-        section.wrong("address", message, "it is at 0x48 (ADDR to ground), 0x49 (3.3 V), 0x4a (SDA) or 0x4b (SCL)");
-    }
     let input_fits = input.is_none_or(|input| input <= 3);
     if !input_fits {
         section.wrong("input", "an ADS1115 has no such input", "it has the inputs 0 to 3");
@@ -79,16 +70,9 @@ fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
         );
         return None;
     };
-    let moisture = match moisture {
-        Some(moisture) => Some(moisture?),
-        None => None,
-    };
-    if let Some(hint) = moisture.and_then(|moisture| moisture.nonsense(range)) {
-        section.wrong("moisture", "this calibration cannot be", hint);
-        return None;
-    }
-    let input = input?;
-    (address_fits && input_fits).then(|| Box::new(Config { bus, address, input, range, moisture }) as _)
+    let moisture = Moisture::read(section, range.volts, "range")?;
+    let (place, input) = (place?, input?);
+    input_fits.then(|| Box::new(Config { place, input, range, moisture }) as _)
 }
 
 const CHANNELS: &[Channel] = &[
@@ -108,26 +92,21 @@ impl SensorConfig for Config {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::I2cInput { bus: self.bus, address: self.address, input: self.input }]
+        self.place.claims_part(self.input)
     }
 
     fn lane(&self) -> String {
-        format!("i2c-{}", self.bus)
+        self.place.lane()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
-        let mut driver = Ads1115 {
-            device: format!("ADS1115 at {:#04x} on I²C bus {}", self.address, self.bus),
-            i2c: hardware.i2c(self.bus)?,
-            delay: hardware.delay(),
-            config: self.clone(),
-        };
+        let mut driver = Ads1115 { chip: self.place.open(hardware)?, config: self.clone() };
         driver.convert()?;
         Ok(Box::new(driver))
     }
 
     fn chip(&self) -> Option<Chip> {
-        Some(Chip::I2c { bus: self.bus, address: self.address, model: Box::new(self.model()) })
+        Some(Chip::I2c { bus: self.place.bus, address: self.place.address, model: Box::new(self.model()) })
     }
 }
 
@@ -166,7 +145,8 @@ const INPUT_0: u16 = 0b100 << 12;
 const SINGLE_SHOT: u16 = 1 << 8;
 /// 128 conversions a second.
 const RATE_128: u16 = 0b100 << 5;
-const CONVERSION_MS: u32 = 8;
+const CONVERTING: Duration = Duration::from_millis(8);
+const A_LITTLE_MORE: Duration = Duration::from_millis(1);
 const COMPARATOR_OFF: u16 = 0b11;
 const RESET_SETTING: u16 = 0x8583;
 
@@ -177,9 +157,7 @@ impl Config {
 }
 
 struct Ads1115 {
-    device: String,
-    i2c: I2c,
-    delay: Delay,
+    chip: I2cDevice,
     config: Config,
 }
 
@@ -187,80 +165,30 @@ impl Driver for Ads1115 {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
         let volts = self.config.range.volts(self.convert()?);
         let Some(moisture) = self.config.moisture else { return Ok(vec![volts]) };
-        let Some(percent) = moisture.percent(volts) else {
-            return Err(DriverError::NoValue {
-                device: self.device.clone(),
-                what: format!(
-                    "input {} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?",
-                    self.config.input
-                ),
-            });
-        };
-        Ok(vec![volts, percent])
+        Ok(vec![volts, moisture.of_input(volts, self.chip.name(), self.config.input)?])
     }
 }
 
 impl Ads1115 {
     fn convert(&mut self) -> Result<i16, DriverError> {
-        let (address, setting) = (self.config.address, self.config.setting());
-        let [high, low] = setting.to_be_bytes();
-        self.i2c.write(address, &[SETTING, high, low])?;
-        self.delay.delay_ms(CONVERSION_MS);
+        let setting = self.config.setting();
+        self.chip.set_word(SETTING, setting)?;
+        self.chip.wait(CONVERTING);
         for _ in 0..10 {
-            let now = self.get(SETTING)?;
+            let now = self.chip.word(SETTING)?;
             if now == setting {
-                return Ok(self.get(CONVERSION)?.cast_signed());
+                return Ok(self.chip.word(CONVERSION)?.cast_signed());
             }
             if now | START != setting {
-                return Err(DriverError::WrongChip {
-                    device: self.device.clone(),
-                    found: format!(
-                        "its setting reads {now:#06x} after {setting:#06x} was written; either this is another chip, \
-                         or it lost its power for a moment"
-                    ),
-                });
+                let found = format!(
+                    "its setting reads {now:#06x} after {setting:#06x} was written; either this is another chip, \
+                     or it lost its power for a moment"
+                );
+                return Err(DriverError::wrong_chip(self.chip.name(), found));
             }
-            self.delay.delay_ms(1);
+            self.chip.wait(A_LITTLE_MORE);
         }
-        Err(DriverError::NoValue { device: self.device.clone(), what: "it does not finish its conversion".to_owned() })
-    }
-
-    fn get(&mut self, register: u8) -> Result<u16, HardwareError> {
-        let mut bytes = [0; 2];
-        self.i2c.write_read(self.config.address, &[register], &mut bytes)?;
-        Ok(u16::from_be_bytes(bytes))
-    }
-}
-
-/// The volts of a soil probe at both ends of its scale.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moisture {
-    dry: f64,
-    wet: f64,
-}
-
-/// So much of its span outside the calibration a probe may be; soil that is drier than air is a loose wire.
-const OUTSIDE: f64 = 0.5;
-
-impl Moisture {
-    /// What is wrong with a calibration.
-    fn nonsense(self, range: Range) -> Option<String> {
-        let measurable = 0.0..=range.volts;
-        if !measurable.contains(&self.dry) || !measurable.contains(&self.wet) {
-            return Some(format!("both `dry` and `wet` lie within 0 to {} V, the range", range.volts));
-        }
-        let near = (self.dry - self.wet).abs() < 0.01 * range.volts;
-        near.then(|| "`dry` and `wet` are the volts in air and in water, and must differ".to_owned())
-    }
-
-    /// The moisture between dry (0 %) and wet (100 %), at the ends of which it stays; `None` far outside.
-    fn percent(self, volts: f64) -> Option<f64> {
-        let part = (volts - self.dry) / (self.wet - self.dry);
-        (-OUTSIDE..=1.0 + OUTSIDE).contains(&part).then(|| 100.0 * part.clamp(0.0, 1.0))
-    }
-
-    fn volts(self, percent: f64) -> f64 {
-        self.dry + (self.wet - self.dry) * percent / 100.0
+        Err(DriverError::no_value(self.chip.name(), "it does not finish its conversion"))
     }
 }
 
@@ -322,7 +250,7 @@ mod tests {
     use super::*;
 
     fn config(input: u8, moisture: Option<Moisture>) -> Config {
-        Config { bus: 1, address: 0x48, input, range: RANGES[1], moisture }
+        Config { place: OnI2c { chip: "ADS1115", bus: 1, address: 0x48 }, input, range: RANGES[1], moisture }
     }
 
     const PROBE: Moisture = Moisture { dry: 2.8, wet: 1.1 };
@@ -411,23 +339,6 @@ mod tests {
         for _ in 0..3 {
             assert!((a.read().unwrap()[1] - 20.0).abs() < 0.1);
             assert!((b.read().unwrap()[1] - 70.0).abs() < 0.1);
-        }
-    }
-
-    #[test]
-    fn moisture_stays_within_its_scale_and_is_none_far_outside() {
-        let cases = [
-            (2.8, Some(0.0)),
-            (1.1, Some(100.0)),
-            (1.95, Some(50.0)),
-            (3.0, Some(0.0)),
-            (0.9, Some(100.0)),
-            (0.0, None),
-            (4.0, None),
-        ];
-        for (volts, percent) in cases {
-            let got = PROBE.percent(volts);
-            assert_eq!(got.map(|got| (got * 1e6).round() / 1e6), percent, "{volts} V");
         }
     }
 

@@ -12,6 +12,8 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod mcp3008;
+mod moisture;
 pub mod recovery;
 mod sensirion;
 mod sht4x;
@@ -34,6 +36,7 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    mcp3008::ENTRY,
     sht4x::ENTRY,
 ];
 
