@@ -12,6 +12,9 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod max31855;
+mod max31865;
+mod max6675;
 mod mcp3008;
 mod moisture;
 pub mod recovery;
@@ -36,6 +39,9 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    max31855::ENTRY,
+    max31865::ENTRY,
+    max6675::ENTRY,
     mcp3008::ENTRY,
     sht4x::ENTRY,
 ];
