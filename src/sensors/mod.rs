@@ -5,6 +5,7 @@
 
 pub mod actor;
 mod ads1115;
+mod bh1750;
 mod bme280;
 pub mod compensation;
 pub mod computed;
@@ -22,6 +23,8 @@ mod sensirion;
 mod sht4x;
 #[cfg(test)]
 mod testing;
+mod tsl2591;
+mod veml7700;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -37,6 +40,7 @@ use crate::model::{ChannelId, Claim, Quantity, SensorId};
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
+    bh1750::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
     max31855::ENTRY,
@@ -44,6 +48,8 @@ pub static DRIVERS: &[Entry] = &[
     max6675::ENTRY,
     mcp3008::ENTRY,
     sht4x::ENTRY,
+    tsl2591::ENTRY,
+    veml7700::ENTRY,
 ];
 
 /// A driver's row in the table.
