@@ -13,6 +13,9 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod ina;
+mod ina219;
+mod ina260;
 mod max31855;
 mod max31865;
 mod max6675;
@@ -43,6 +46,8 @@ pub static DRIVERS: &[Entry] = &[
     bh1750::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    ina219::ENTRY,
+    ina260::ENTRY,
     max31855::ENTRY,
     max31865::ENTRY,
     max6675::ENTRY,
