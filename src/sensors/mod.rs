@@ -20,6 +20,7 @@ mod max31855;
 mod max31865;
 mod max6675;
 mod mcp3008;
+mod mlx90614;
 mod moisture;
 pub mod recovery;
 mod sensirion;
@@ -52,6 +53,7 @@ pub static DRIVERS: &[Entry] = &[
     max31865::ENTRY,
     max6675::ENTRY,
     mcp3008::ENTRY,
+    mlx90614::ENTRY,
     sht4x::ENTRY,
     tsl2591::ENTRY,
     veml7700::ENTRY,
