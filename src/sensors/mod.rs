@@ -13,6 +13,7 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+mod hx711;
 mod ina;
 mod ina219;
 mod ina260;
@@ -47,6 +48,7 @@ pub static DRIVERS: &[Entry] = &[
     bh1750::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    hx711::ENTRY,
     ina219::ENTRY,
     ina260::ENTRY,
     max31855::ENTRY,
