@@ -30,6 +30,7 @@ mod sht4x;
 mod testing;
 mod tsl2591;
 mod veml7700;
+mod vl53l0x;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -59,6 +60,7 @@ pub static DRIVERS: &[Entry] = &[
     sht4x::ENTRY,
     tsl2591::ENTRY,
     veml7700::ENTRY,
+    vl53l0x::ENTRY,
 ];
 
 /// A driver's row in the table.
