@@ -134,7 +134,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
 /// The rooms with one file for each kind of thing. These files do not name one another, except what all of them share; the room's
 /// mod.rs, actor.rs and config.rs may name them all.
 const KINDS: &[&str] = &["sensors", "outputs", "controllers"];
-const SHARED: &[&str] = &["bosch", "compensation", "crc", "filter", "guard", "kernel", "lines", "messages", "pace", "sensirion", "tally", "text", "voc_index"];
+const SHARED: &[&str] = &["bosch", "compensation", "crc", "filter", "guard", "ina", "kernel", "lines", "messages", "moisture", "pace", "sensirion", "tally", "text", "voc_index"];
 
 /// At this length a file is asked whether it is still one idea. The tests at its foot do not count.
 const MAX_LINES: usize = 400;

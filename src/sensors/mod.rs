@@ -6,6 +6,7 @@
 pub mod actor;
 mod ads1115;
 mod aht20;
+mod bh1750;
 mod bme280;
 pub mod calibration;
 mod bmp280;
@@ -33,6 +34,16 @@ mod iio;
 mod kernel;
 mod memory;
 mod rain_gauge;
+mod hx711;
+mod ina;
+mod ina219;
+mod ina260;
+mod max31855;
+mod max31865;
+mod max6675;
+mod mcp3008;
+mod mlx90614;
+mod moisture;
 pub mod recovery;
 mod seesaw_soil;
 mod sensirion;
@@ -60,6 +71,9 @@ mod tally;
 mod testing;
 pub mod text;
 mod voc_index;
+mod tsl2591;
+mod veml7700;
+mod vl53l0x;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -78,6 +92,7 @@ use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     aht20::ENTRY,
+    bh1750::ENTRY,
     bme280::ENTRY,
     bmp280::ENTRY,
     ds18b20::ENTRY,
@@ -117,6 +132,18 @@ pub static DRIVERS: &[Entry] = &[
     shtc3::ENTRY,
     tmp102::ENTRY,
     lm75::ENTRY_TMP105,
+    hx711::ENTRY,
+    ina219::ENTRY,
+    ina260::ENTRY,
+    max31855::ENTRY,
+    max31865::ENTRY,
+    max6675::ENTRY,
+    mcp3008::ENTRY,
+    mlx90614::ENTRY,
+    sht4x::ENTRY,
+    tsl2591::ENTRY,
+    veml7700::ENTRY,
+    vl53l0x::ENTRY,
 ];
 
 /// A driver's row in the table.
