@@ -8,6 +8,7 @@ mod ads1115;
 mod aht20;
 mod bme280;
 mod bmp280;
+mod bmp390;
 mod bosch;
 pub mod compensation;
 pub mod computed;
@@ -43,6 +44,7 @@ pub static DRIVERS: &[Entry] = &[
     aht20::ENTRY,
     bme280::ENTRY,
     bmp280::ENTRY,
+    bmp390::ENTRY,
     ds18b20::ENTRY,
     lm75::ENTRY,
     mcp9808::ENTRY,
