@@ -7,6 +7,7 @@ pub mod actor;
 mod ads1115;
 mod aht20;
 mod bme280;
+mod bme680;
 mod bmp280;
 mod bmp390;
 mod bosch;
@@ -43,6 +44,7 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     aht20::ENTRY,
     bme280::ENTRY,
+    bme680::ENTRY,
     bmp280::ENTRY,
     bmp390::ENTRY,
     ds18b20::ENTRY,
