@@ -9,7 +9,9 @@ mod aht20;
 mod bh1750;
 mod bme280;
 pub mod calibration;
+mod bme680;
 mod bmp280;
+mod bmp390;
 mod bosch;
 mod command;
 mod ccs811;
@@ -94,7 +96,9 @@ pub static DRIVERS: &[Entry] = &[
     aht20::ENTRY,
     bh1750::ENTRY,
     bme280::ENTRY,
+    bme680::ENTRY,
     bmp280::ENTRY,
+    bmp390::ENTRY,
     ds18b20::ENTRY,
     lm75::ENTRY,
     mcp9808::ENTRY,
