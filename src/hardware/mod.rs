@@ -16,6 +16,7 @@ pub mod raspberry;
 #[cfg(test)]
 pub mod recorded;
 pub mod simulated;
+mod software_pwm;
 mod spi;
 mod sysfs;
 mod uart;
