@@ -29,6 +29,7 @@ const READING: &[&str] = &[
     "config::Section",
     "config::Sensor",
     "config::Value",
+    "config::nearest",
     "config::written",
 ];
 
@@ -130,7 +131,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
 /// The rooms with one file for each kind of thing. These files do not name one another, except what all of them share; the room's
 /// mod.rs, actor.rs and config.rs may name them all.
 const KINDS: &[&str] = &["sensors", "outputs", "controllers"];
-const SHARED: &[&str] = &["compensation", "crc", "filter", "guard", "sensirion"];
+const SHARED: &[&str] = &["compensation", "crc", "filter", "guard", "sensirion", "text"];
 
 /// At this length a file is asked whether it is still one idea. The tests at its foot do not count.
 const MAX_LINES: usize = 400;

@@ -17,6 +17,7 @@ mod sensirion;
 mod sht4x;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
