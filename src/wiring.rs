@@ -1,6 +1,6 @@
 //! Where a device is connected, as its table in the file says it: read, claimed, named and opened alike by sensors and outputs.
 
-use crate::config::Section;
+use crate::config::{Diagnostic, Section};
 use crate::hardware::{Hardware, HardwareError, I2cDevice, Spi, SpiSettings, Uart};
 use crate::model::Claim;
 
@@ -157,6 +157,29 @@ pub fn pin(section: &Section<'_>, key: &'static str) -> Option<u8> {
         return None;
     }
     Some(pin)
+}
+
+/// One MQTT topic: `key = "zigbee2mqtt/greenhouse"`.
+pub fn topic(section: &Section<'_>, key: &'static str) -> Option<String> {
+    /// In bytes; the protocol allows 65535.
+    const LONGEST: usize = 500;
+    if !section.has(key) {
+        let hint = format!("add `{key} = \"zigbee2mqtt/greenhouse\"`");
+        section.report(Diagnostic::absent(format!("{} needs `{key}`", section.what()), section.header_place(), hint));
+        return None;
+    }
+    let topic = section.optional::<String>(key)?;
+    let mistake = if topic.is_empty() || topic.len() > LONGEST {
+        format!("a topic has 1 to {LONGEST} bytes")
+    } else if topic.contains(['+', '#']) {
+        "name one topic; `+` and `#` would stand for many, and one device is behind each".to_owned()
+    } else if topic.chars().any(char::is_control) {
+        "a topic has no control characters".to_owned()
+    } else {
+        return Some(topic);
+    };
+    section.wrong(key, format!("`{key}` of {} is not a topic", section.what()), mistake);
+    None
 }
 
 fn with_article(chip: &str) -> String {

@@ -58,7 +58,7 @@ error: unknown driver `bme20`
  --> config.toml:5:10
   |
 5 | driver = "bme20"
-  |          ^^^^^^^ did you mean `bme280`? known drivers: ads1115, bme280, ds18b20, sht4x, formula, redundant
+  |          ^^^^^^^ did you mean `bme280`? known drivers: ads1115, bme280, ds18b20, mqtt, sht4x, formula, redundant
 
 error: `every` of sensor air cannot be 5ms
  --> config.toml:6:9
@@ -335,9 +335,9 @@ fn the_example_is_right_and_has_the_whole_greenhouse() {
 
 /// The examples of all drivers: its name, and a file with nothing but the example.
 fn examples() -> Vec<(&'static str, String)> {
-    let sensors = sensors::DRIVERS.iter().map(|entry| (entry.name, entry.example));
-    let outputs = outputs::DRIVERS.iter().map(|entry| (entry.name, entry.example));
-    sensors.chain(outputs).map(|(name, example)| (name, format!("{NODE}{example}\n"))).collect()
+    let broker = |name| if name == "mqtt" { "[mqtt]\nbroker = \"embedded\"\n" } else { "" };
+    let all = sensors::DRIVERS.iter().map(|one| (one.name, one.example));
+    all.chain(outputs::DRIVERS.iter().map(|one| (one.name, one.example))).map(|(name, example)| (name, format!("{NODE}{example}\n{}", broker(name)))).collect()
 }
 
 #[test]

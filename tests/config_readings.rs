@@ -232,3 +232,25 @@ fn a_formula_measures_what_it_says_or_what_follows() {
         assert_eq!((channel.name, channel.quantity.name()), (expected, expected), "{formula}");
     }
 }
+
+#[test]
+fn a_topic_needs_a_broker_and_is_not_this_nodes_own() {
+    const BROKER: &str = "[mqtt]\nbroker = \"mqtt://127.0.0.1\"\n";
+    let bed = |topic: &str| format!("[sensors.bed]\ndriver = \"mqtt\"\ntopic = \"{topic}\"\n");
+    check(&(bed("a/b") + BROKER), &[]);
+    check(&bed("a/b"), &[("sensor bed has a topic, and there is no broker", "add `[mqtt]`")]);
+    for topic in ["homeostat/greenhouse/air/temperature", "homeostat/greenhouse/status"] {
+        check(&(bed(topic) + BROKER), &[("all below homeostat/greenhouse/ is its own", "the channel")]);
+    }
+    check(&(bed("homeostat/greenhouse2/air/temperature") + BROKER), &[]);
+}
+
+#[test]
+fn who_acts_on_what_is_heard_waits_as_long_as_it_is_good() {
+    let text = format!(
+        "{NODE}[mqtt]\nbroker = \"mqtt://127.0.0.1\"\n[sensors.bed]\ndriver = \"mqtt\"\ntopic = \"a\"\n\
+             quantity = \"temperature\"\nstale_after = \"30m\"\n[outputs.fan]\ndriver = \"pwm\"\nchannel = 0\n\
+             [controllers.cooling]\nkind = \"pid\"\ninput = \"bed.temperature\"\nlower = \"fan\"\nsetpoint = 20.0\nkp = 0.1\n"
+    );
+    assert_eq!(read(&text).unwrap().controllers[0].stale_after, Duration::from_secs(30 * 60));
+}

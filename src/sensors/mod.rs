@@ -12,6 +12,7 @@ mod config;
 mod crc;
 mod ds18b20;
 pub mod filter;
+pub mod mqtt;
 pub mod recovery;
 mod sensirion;
 mod sht4x;
@@ -35,6 +36,7 @@ pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     bme280::ENTRY,
     ds18b20::ENTRY,
+    mqtt::ENTRY,
     sht4x::ENTRY,
 ];
 
@@ -100,6 +102,16 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// How long one read or open may take before the device counts as hung.
     fn deadline(&self) -> Duration {
         Duration::from_secs(2)
+    }
+
+    /// What it hears over a broker, if it is not read at all: then it has an actor of its own, and [`open`](Self::open) gives an error.
+    fn heard(&self) -> Option<&mqtt::Heard> {
+        None
+    }
+
+    /// How far apart its readings may lie, where that is not the interval at which it is read.
+    fn interval(&self) -> Option<Duration> {
+        None
     }
 
     /// Finds the device and makes it ready. Runs in the lane, and may block.
