@@ -29,6 +29,7 @@ use crate::hardware::simulated::{Actuator, Simulated};
 use crate::model::OutputId;
 use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
+use crate::post::Post;
 use crate::store::{self, Disk, Store, StoreError};
 use crate::supervisor::{Restart, Root, Stage, StopAll};
 use crate::{mqtt, outputs, sensors};
@@ -129,6 +130,7 @@ impl Daemon {
     /// critical actor shows that it lives. To be called within an actix System, on the thread of `host.control`.
     pub async fn start(config: Config, host: Host, alive: impl Fn() + 'static) -> Result<Self, StartError> {
         let (plan, things) = (Plan::of(&config), things::things(&config));
+        let post = Post::new(host.clock);
         let (lanes, bank) = (Lanes::new(host.clock, host.execution), Arc::new(Bank::default()));
         let take = |output: outputs::Config| (Site::slot(&output, &lanes, &bank, &host), output);
         let outputs: Vec<(Arc<Slot>, outputs::Config)> = config.outputs.into_iter().map(take).collect();
@@ -149,7 +151,7 @@ impl Daemon {
         let alarms = Alarms::new(host.clock, bus.clone());
         let file = host.state.join(alarms::FILE);
         let recalled = alarms::recall(&file);
-        let site = Site::new(host, lanes, bus, alarms, bank, store, things);
+        let site = Site::new(host, lanes, bus, post, alarms, bank, store, things);
 
         site.store.keeps_for_history(config.mqtt.is_some());
         let mut children = vec![site.store(&config.store), site.alarms(file)];

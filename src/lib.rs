@@ -22,6 +22,7 @@ pub mod clock;
 pub mod boot;
 pub mod message;
 pub mod bus;
+pub mod post;
 pub mod alarms;
 
 // What lives, and who looks after it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::config::{Section, Value};
+use crate::config::{Diagnostic, Section, Value};
 use crate::hardware::{Active, Hardware, HardwareError, I2cDevice, InputSettings, Pull, Spi, SpiSettings, Uart};
 use crate::model::Claim;
 
@@ -230,6 +230,29 @@ impl Value for Pull {
             }
         }
     }
+}
+
+/// One MQTT topic: `key = "zigbee2mqtt/greenhouse"`.
+pub fn topic(section: &Section<'_>, key: &'static str) -> Option<String> {
+    /// In bytes; the protocol allows 65535.
+    const LONGEST: usize = 500;
+    if !section.has(key) {
+        let hint = format!("add `{key} = \"zigbee2mqtt/greenhouse\"`");
+        section.report(Diagnostic::absent(format!("{} needs `{key}`", section.what()), section.header_place(), hint));
+        return None;
+    }
+    let topic = section.optional::<String>(key)?;
+    let mistake = if topic.is_empty() || topic.len() > LONGEST {
+        format!("a topic has 1 to {LONGEST} bytes")
+    } else if topic.contains(['+', '#']) {
+        "name one topic; `+` and `#` would stand for many, and one device is behind each".to_owned()
+    } else if topic.chars().any(char::is_control) {
+        "a topic has no control characters".to_owned()
+    } else {
+        return Some(topic);
+    };
+    section.wrong(key, format!("`{key}` of {} is not a topic", section.what()), mistake);
+    None
 }
 
 fn with_article(chip: &str) -> String {

@@ -29,6 +29,7 @@ const READING: &[&str] = &[
     "config::Section",
     "config::Sensor",
     "config::Value",
+    "config::nearest",
     "config::written",
 ];
 
@@ -40,6 +41,7 @@ const ROOMS: &[Room] = &[
     Room { name: "lifeline", may: &[&["clock", "model", "panics"]] },
     Room { name: "message", may: &[&["model"]] },
     Room { name: "bus", may: &[&["clock", "message", "model", "panics"]] },
+    Room { name: "post", may: &[&["clock", "model", "panics"]] },
     Room { name: "alarms", may: &[&["bus", "clock", "files", "message", "model", "panics", "secret"], READING] },
     Room { name: "files", may: &[] },
     Room { name: "secret", may: &[READING] },
@@ -51,13 +53,16 @@ const ROOMS: &[Room] = &[
     Room { name: "hardware::simulated", may: &[&["clock", "hardware", "model", "panics"], READING] },
     Room {
         name: "sensors",
-        may: &[&["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics", "wiring"], READING],
+        may: &[
+            &["alarms", "bus", "clock", "hardware", "lifeline", "message", "model", "panics", "post", "wiring"],
+            READING,
+        ],
     },
     Room {
         name: "outputs",
         may: &[
             &["alarms", "boot", "bus", "clock", "files", "hardware", "lifeline", "message", "model", "panics"],
-            &["wiring"],
+            &["post", "wiring"],
             READING,
         ],
     },
@@ -66,7 +71,10 @@ const ROOMS: &[Room] = &[
         may: &[&["alarms", "bus", "clock", "lifeline", "message", "model", "panics"], READING],
     },
     Room { name: "store", may: &[&["alarms", "bus", "clock", "message", "model", "panics"], READING] },
-    Room { name: "mqtt", may: &[&["bus", "clock", "message", "model", "panics", "payload", "secret"], READING] },
+    Room {
+        name: "mqtt",
+        may: &[&["bus", "clock", "message", "model", "panics", "payload", "post", "secret"], READING],
+    },
     Room { name: "payload", may: &[&["message", "model"]] },
     Room {
         name: "web",
@@ -123,10 +131,14 @@ const ONLY: &[(&[&str], &[&str])] = &[
             "outputs/actor.rs",
             "sensors/actor.rs",
             "sensors/computed/actor.rs",
+            "sensors/mqtt/actor.rs",
             "supervisor/",
         ],
     ),
-    (&["crate::sensors::actor", "crate::sensors::computed::actor"], &["sensors/", "daemon.rs"]),
+    (
+        &["crate::sensors::actor", "crate::sensors::computed::actor", "crate::sensors::mqtt::actor"],
+        &["sensors/", "daemon.rs"],
+    ),
     (&["crate::outputs::actor"], &["outputs/", "daemon.rs"]),
     (&["crate::controllers::actor"], &["controllers/", "daemon.rs"]),
 ];

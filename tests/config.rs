@@ -334,9 +334,9 @@ fn the_example_is_right_and_has_the_whole_greenhouse() {
 
 /// The examples of all drivers: its name, and a file with nothing but the example.
 fn examples() -> Vec<(&'static str, String)> {
-    let sensors = sensors::DRIVERS.iter().map(|entry| (entry.name, entry.example));
-    let outputs = outputs::DRIVERS.iter().map(|entry| (entry.name, entry.example));
-    sensors.chain(outputs).map(|(name, example)| (name, format!("{NODE}{example}\n"))).collect()
+    let broker = |name| if name == "mqtt" { "[mqtt]\nbroker = \"embedded\"\n" } else { "" };
+    let all = sensors::DRIVERS.iter().map(|one| (one.name, one.example));
+    all.chain(outputs::DRIVERS.iter().map(|one| (one.name, one.example))).map(|(name, example)| (name, format!("{NODE}{example}\n{}", broker(name)))).collect()
 }
 
 #[test]

@@ -163,3 +163,94 @@ fn a_controller_may_use_a_redundant_sensor_and_is_held_to_its_channel() {
     check(&rest("air.humidity", "1m"), &[("sensor air has no channel `humidity`", "air has: temperature")]);
     check(&rest("air.temperature", "30s"), &[("shorter than two intervals of its sensor", "every 20s")]);
 }
+
+/// The text that each mistake is about.
+fn places(text: &str) -> Vec<String> {
+    let Err(mistakes) = read(text) else { return Vec::new() };
+    mistakes.diagnostics.iter().map(|mistake| mistakes.text[mistake.place.0.clone()].to_owned()).collect()
+}
+
+#[test]
+fn mistakes_of_formulas_are_told_where_they_stand() {
+    let cases = [
+        ("vpd(air1.temperature, air1.humidity)", "", "", "", ""),
+        ("vpd(air1.temperature - 2, air1.humidity)", "unit = \"kPa\"", "", "", ""),
+        ("air1.temperature - air2.temperature", "quantity = \"temperature\"", "", "", ""),
+        ("difference(air1.temperature, air2.temperature)", "quantity = \"temperature\"", "", "", ""),
+        ("average(air1.humidity, air2.humidity)", "unit = \"%\"", "", "", ""),
+        ("vdp(air1.temperature, 50)", "", "vdp", "the formula of sensor new has an unknown function", "`vpd`?"),
+        ("2 * (air1.temperature", "", "(", "never closes this parenthesis", "`)`"),
+        ("air1.temperature + air3.humidity", "", "air3.humidity", "there is no sensor `air3`", "`air"),
+        ("max(air1.temprature, 3)", "", "air1.temprature", "no channel `temprature`", "`air1.temperature`?"),
+        ("vpd(air1.humidity, 50)", "", "air1.humidity", "has a humidity where `vpd` wants a temperature", "write vpd("),
+        ("max(air1.humidity, air2.temperature)", "", "air2.temperature", "wants a humidity", "measure the same"),
+        ("new.number + 1", "", "new.number", "sensor new is computed from itself: new needs new", "circle"),
+        ("max(air1.humidity, 1)", "quantity = \"temperature\"", "\"temperature\"", "gives humidity in %", "leave"),
+        ("vpd(air1.temperature, 50)", "unit = \"°C\"", "\"°C\"", "gives vpd in kPa", "leave it out"),
+        ("air1.temperature * 2", "unit = \"%\"", "\"%\"", "several quantities are in %", "humidity, moisture"),
+        ("air1.temperature * 2", "unit = \"C\"", "\"C\"", "unknown unit `C`", "°C"),
+        ("air1.temperature", "unit = \"°C\"\nquantity = \"temperature\"", "\"°C\"", "has both", "leave this out"),
+        ("air1.temperature", "quantity = \"warmth\"", "\"warmth\"", "is not a quantity", "humidity"),
+        ("air1.temperature", "every = \"5s\"", "every", "unknown key `every` for driver `formula`", "known"),
+        ("air1.temperature", "stale_after = \"8s\"", "\"8s\"", "shorter than two intervals", "every 5s"),
+    ];
+    for (formula, keys, place, message, hint) in cases {
+        let text = format!("[sensors.new]\ndriver = \"formula\"\nvalue = \"{formula}\"\n{keys}\n{PAIR}");
+        let expected = [(message, hint)];
+        check(&text, if message.is_empty() { &[] } else { &expected });
+        let place = Some(place.to_owned()).filter(|_| !message.is_empty());
+        assert_eq!(places(&format!("{NODE}{text}")), Vec::from_iter(place), "{formula}");
+    }
+}
+
+#[test]
+fn a_formula_that_is_written_with_escapes_is_shown_as_a_whole() {
+    for value in [r#""vdp(air1.temperature,\t50)""#, "\"\"\"\nvdp(air1.temperature, 50)\"\"\"", "5"] {
+        let text = format!("{NODE}[sensors.new]\ndriver = \"formula\"\nvalue = {value}\n{PAIR}");
+        assert_eq!(places(&text), [value], "{value}");
+    }
+    check("[sensors.new]\ndriver = \"formula\"\n", &[("sensor new needs `value`", "add `value = ")]);
+}
+
+#[test]
+fn a_formula_measures_what_it_says_or_what_follows() {
+    let cases = [
+        ("vpd(air1.temperature, air1.humidity)", "", "vpd"),
+        ("dew_point(air1.temperature, 50)", "", "temperature"),
+        ("max(air1.temperature, 3)", "", "temperature"),
+        ("air1.pressure", "", "pressure"),
+        ("air1.temperature + 1", "", "number"),
+        ("difference(air1.temperature, air2.temperature)", "", "number"),
+        ("difference(air1.pressure, air2.pressure)", "", "pressure"),
+        ("air1.temperature + 1", "unit = \"°C\"", "temperature"),
+    ];
+    for (formula, keys, expected) in cases {
+        let text = format!("{NODE}[sensors.new]\ndriver = \"formula\"\nvalue = \"{formula}\"\n{keys}\n{PAIR}");
+        let config = read(&text).unwrap();
+        let [new] = &config.computed[..] else { panic!("{:?}", config.computed) };
+        let channel = new.formula.channel();
+        assert_eq!((channel.name, channel.quantity.name()), (expected, expected), "{formula}");
+    }
+}
+
+#[test]
+fn a_topic_needs_a_broker_and_is_not_this_nodes_own() {
+    const BROKER: &str = "[mqtt]\nbroker = \"mqtt://127.0.0.1\"\n";
+    let bed = |topic: &str| format!("[sensors.bed]\ndriver = \"mqtt\"\ntopic = \"{topic}\"\n");
+    check(&(bed("a/b") + BROKER), &[]);
+    check(&bed("a/b"), &[("sensor bed has a topic, and there is no broker", "add `[mqtt]`")]);
+    for topic in ["homeostat/greenhouse/air/temperature", "homeostat/greenhouse/status"] {
+        check(&(bed(topic) + BROKER), &[("all below homeostat/greenhouse/ is its own", "the channel")]);
+    }
+    check(&(bed("homeostat/greenhouse2/air/temperature") + BROKER), &[]);
+}
+
+#[test]
+fn who_acts_on_what_is_heard_waits_as_long_as_it_is_good() {
+    let text = format!(
+        "{NODE}[mqtt]\nbroker = \"mqtt://127.0.0.1\"\n[sensors.bed]\ndriver = \"mqtt\"\ntopic = \"a\"\n\
+             quantity = \"temperature\"\nstale_after = \"30m\"\n[outputs.fan]\ndriver = \"pwm\"\nchannel = 0\n\
+             [controllers.cooling]\nkind = \"pid\"\ninput = \"bed.temperature\"\nlower = \"fan\"\nsetpoint = 20.0\nkp = 0.1\n"
+    );
+    assert_eq!(read(&text).unwrap().controllers[0].stale_after, Duration::from_secs(30 * 60));
+}

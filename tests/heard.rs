@@ -49,7 +49,7 @@ fn node(config: Config) -> (Node, watch::Sender<Arc<Things>>) {
     let (sender, things) = watch::channel(Arc::new(things));
     let behind = |bus: &Bus| {
         let commands = Commands::new(bus.clone(), Clock::system(), Arc::new(OneAlarm), things.clone());
-        Behind { commands: Some(Arc::new(commands)), things: Some(things), readings: None }
+        Behind { commands: Some(Arc::new(commands)), things: Some(things), ..Behind::default() }
     };
     (Node::start_before(config, behind), sender)
 }

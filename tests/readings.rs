@@ -289,3 +289,46 @@ fn a_redundant_sensor_that_is_begun_anew_goes_on() {
         assert_fan(&rig, 0.5);
     });
 }
+
+/// The tank is calculated: 20 °C and what the difference of the two makes of 10.
+fn calculated() -> String {
+    let two = two("");
+    let formula = "driver = \"formula\"\nvalue = \"20 + 10 / (two.temperature - one.temperature)\"\nunit = \"°C\"\n";
+    let (before, after) = two.split_once("driver = \"redundant\"").unwrap();
+    let (_, after) = after.split_once("stale_after").unwrap();
+    format!("{before}{formula}stale_after{after}")
+}
+
+#[test]
+fn a_formula_is_acted_on_while_all_that_it_needs_is_there() {
+    play(&calculated(), async |mut rig| {
+        let (_, two) = (dial(&rig, FIRST, 25.0), dial(&rig, OTHER, 27.0));
+        rig.run(5 * SECOND).await;
+        assert_eq!((last(&rig), alarm(&rig)), (Sample::Good(25.0), None));
+        assert_fan(&rig, 0.5);
+
+        two.set(25.0);
+        rig.run(3 * SECOND).await;
+        let why = "the formula divides by zero";
+        assert_eq!((last(&rig), alarm(&rig)), (Sample::Bad(why.into()), Some(why.into())));
+        assert_eq!(rig.world.pwm_level(0), Some(Level::OFF));
+
+        two.set(30.0);
+        rig.run(3 * SECOND).await;
+        assert_eq!((last(&rig), alarm(&rig)), (Sample::Good(22.0), None));
+        assert_fan(&rig, 0.2);
+
+        rig.world.inject(&Claim::OneWire(FIRST.into()), Fault::Error);
+        rig.run(3 * SECOND).await;
+        let Sample::Bad(why) = last(&rig) else { panic!("{:?}", last(&rig)) };
+        assert!(why.starts_with("one.temperature: "), "{why}");
+        assert_eq!((rig.world.pwm_level(0), alarm(&rig)), (Some(Level::OFF), None));
+
+        rig.world.heal(&Claim::OneWire(FIRST.into()));
+        rig.run(61 * SECOND).await;
+        assert_eq!(last(&rig), Sample::Good(22.0));
+        // As often as its inputs read together, and not as both.
+        let readings = rig.readings("tank.temperature").count();
+        assert!((65..=80).contains(&readings), "{readings} in 75 s");
+    });
+}

@@ -24,6 +24,7 @@ pub struct Devices<'t> {
     /// Its GPIO lines are those of a Raspberry Pi's header, some of which its buses take.
     header: bool,
     heard: Vec<(ChannelId, Holder)>,
+    topics: Vec<(String, Holder)>,
 }
 
 /// Who has something, and where it says so.
@@ -80,6 +81,7 @@ impl<'t> Devices<'t> {
             powering: Vec::new(),
             header,
             heard: Vec::new(),
+            topics: Vec::new(),
         }
     }
 
@@ -203,6 +205,28 @@ impl<'t> Devices<'t> {
     pub(super) fn check_inputs(&self, root: &Section<'_>) {
         for (id, Holder { place, .. }) in &self.heard {
             self.known(root, id, place.clone());
+        }
+    }
+
+    /// A topic that `key` names and that a device hears or is reached by. Checked when all of the file was read.
+    pub fn topic(&mut self, section: &Section<'_>, key: &'static str, topic: &str) {
+        self.topics.push((topic.to_owned(), Holder::of(section, section.place(key))));
+    }
+
+    /// Reports the topics that no device can have: all of them without a broker, and those at which the node itself speaks and listens,
+    /// which are below `own`. `root` is the file.
+    pub(super) fn check_topics(&self, root: &Section<'_>, own: Option<&str>) {
+        let has_broker = root.has("mqtt");
+        for (topic, Holder { what, place }) in &self.topics {
+            if !has_broker {
+                let message = format!("{what} has a topic, and there is no broker");
+                let hint = "add `[mqtt]` with `broker = \"mqtt://127.0.0.1:1883\"`";
+                root.report(Diagnostic::absent(message, place.clone(), hint));
+            }
+            if let Some(own) = own.filter(|own| topic.starts_with(*own)) {
+                let message = format!("{what} would hear this node itself, or command it: all below {own} is its own");
+                root.report(Diagnostic::new(message, place.clone(), "name the channel or the output itself"));
+            }
         }
     }
 

@@ -122,6 +122,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         .collect();
     devices.check_power(&root);
     devices.check_inputs(&root);
+    devices.check_topics(&root, node.as_ref().map(|node| mqtt::base(&node.name)).as_deref());
     devices.interlocks().into_iter().for_each(|mistake| root.report(mistake));
     let controllers: Vec<_> = each("controllers", "controller", &mut devices)
         .into_iter()

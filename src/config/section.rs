@@ -151,6 +151,17 @@ impl<'a> Section<'a> {
         self.table.get(key).map_or_else(|| self.header_place(), |value| Place::at(value.span()))
     }
 
+    /// Where a part of the text stands that is the value of `key`; all of the value if escapes or several lines make that hard to tell.
+    pub fn place_within(&self, key: &str, part: Range<usize>) -> Place {
+        let Place(whole) = self.place(key);
+        let text = self.table.get(key).and_then(|value| value.get_ref().as_str()).unwrap_or_default();
+        // With nothing but a quote on either side, each byte of the text is one of the file.
+        match whole.len() == text.len() + 2 && part.start <= part.end && part.end <= text.len() {
+            true => Place::at(whole.start + 1 + part.start..whole.start + 1 + part.end),
+            false => Place::at(whole),
+        }
+    }
+
     /// Where the section begins.
     pub fn header_place(&self) -> Place {
         Place::at(self.header.clone())

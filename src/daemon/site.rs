@@ -22,8 +22,10 @@ use crate::mqtt::{Behind, Mqtt};
 use crate::outputs::actor::Output;
 use crate::outputs::ledger::Ledger;
 use crate::panics::locked;
+use crate::post::Post;
 use crate::sensors::actor::Sensor;
 use crate::sensors::computed::{self, actor::Computed};
+use crate::sensors::mqtt::actor::Listener;
 use crate::store::Store;
 use crate::supervisor::{Child, Role, Root, actor, task};
 use crate::{controllers, mqtt, outputs, sensors, store};
@@ -45,6 +47,8 @@ pub(super) struct Site {
     pub host: Host,
     pub lanes: Lanes,
     pub bus: Bus,
+    /// What devices hear from a broker, and say there.
+    pub post: Post,
     pub alarms: Alarms,
     pub bank: Arc<Bank>,
     pub store: Store,
@@ -65,6 +69,7 @@ impl Site {
         host: Host,
         lanes: Lanes,
         bus: Bus,
+        post: Post,
         alarms: Alarms,
         bank: Arc<Bank>,
         store: Store,
@@ -77,7 +82,8 @@ impl Site {
         let (things, watched) = watch::channel(Arc::new(things));
         let node = Orders::shared(&alarms, host.reload.as_ref());
         let commands = Arc::new(Commands::new(bus.clone(), host.clock, node, watched));
-        Self { host, lanes, bus, alarms, bank, store, store_tap, ledger, commands, things, memories: Mutex::default() }
+        let memories = Mutex::default();
+        Self { host, lanes, bus, post, alarms, bank, store, store_tap, ledger, commands, things, memories }
     }
 
     /// From now on this is what there is, and what commands may move. What they hold and may not hold any more is let go.
@@ -120,7 +126,8 @@ impl Site {
         let readings = history::Stored::new(self.store.clone(), node, self.alarms.clone());
         let commands = config.commands.then(|| self.commands.clone());
         let things = Some(self.things.subscribe());
-        let behind = Behind { readings: Some(Arc::new(readings)), commands, things };
+        let post = Some(self.post.clone());
+        let behind = Behind { readings: Some(Arc::new(readings)), commands, things, post };
         let (mqtt, tap) = (Mqtt::over(self.host.link.clone(), config, node, behind), self.bus.tap_all(MQTT_QUEUE, 1));
         self.alarms.tell_all(&tap);
         let tap = Arc::new(tap);
@@ -183,6 +190,16 @@ impl Site {
 
     pub fn sensor(&self, config: sensors::Config) -> Child {
         let config = Arc::new(config);
+        let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
+        // A simulated world has its own in the place of a device that is reached over a broker, as of any other.
+        if let Some(heard) = config.device.heard().filter(|_| self.host.hardware.stand_in(config.id.as_str()).is_none())
+        {
+            let (bus, post, filters) = (self.bus.clone(), self.post.clone(), config.filters());
+            let with = sensors::mqtt::actor::Surroundings { clock: self.host.clock, bus, post, filters };
+            let (heard, config) = (Arc::new(heard.clone()), config.clone());
+            let body = actor(move |lifeline| Listener::new(config.clone(), heard.clone(), with.clone(), lifeline));
+            return Child { name, role, body, arbiter: self.host.control.clone() };
+        }
         let with = sensors::actor::Surroundings {
             clock: self.host.clock,
             bus: self.bus.clone(),
@@ -193,7 +210,6 @@ impl Site {
             running: Arc::default(),
         };
         self.bus.serve_calibration(&config.id, sensors::calibration::desk(&config, &with.lane, &with.running));
-        let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
         let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
         Child { name, role, body, arbiter: self.host.control.clone() }
     }

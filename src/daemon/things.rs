@@ -45,7 +45,11 @@ pub fn things(config: &Config) -> Things {
 fn sensors(config: &Config) -> Vec<Sensor> {
     let measured = config.sensors.iter().map(|sensor| {
         let channels = sensor.device.channels().iter().map(|channel| (channel.name.to_owned(), channel.quantity));
-        Sensor { id: sensor.id.clone(), channels: channels.collect(), every: sensor.every }
+        Sensor {
+            id: sensor.id.clone(),
+            channels: channels.collect(),
+            every: sensor.device.interval().unwrap_or(sensor.every),
+        }
     });
     let computed = config.computed.iter().map(|sensor| {
         let channel = sensor.formula.channel();

@@ -24,6 +24,7 @@ use super::{Config, MqttError, backoff, payload};
 use crate::bus::Tap;
 use crate::message::Event;
 use crate::panics::locked;
+use crate::post::Post;
 
 /// How often the supervisor hears of it when nothing happens.
 pub(super) const BEAT: Duration = Duration::from_secs(5);
@@ -62,6 +63,8 @@ pub struct Behind {
     pub commands: Option<Arc<Commands>>,
     /// What Home Assistant may be told of, now and after each reload.
     pub things: Option<watch::Receiver<Arc<Things>>>,
+    /// What comes from the broker for this node's own devices, and goes there.
+    pub post: Option<Post>,
 }
 
 impl Mqtt {
@@ -125,6 +128,10 @@ impl Mqtt {
         self.shared.behind.commands.as_ref()
     }
 
+    pub(super) fn post(&self) -> Option<&Post> {
+        self.shared.behind.post.as_ref()
+    }
+
     pub(super) fn listens(&self) -> bool {
         self.shared.listens.load(Ordering::Relaxed)
     }
@@ -169,6 +176,18 @@ impl Mqtt {
 
     pub(super) fn set_connected(&self, connected: bool) {
         self.shared.connected.store(connected, Ordering::Relaxed);
+        if let Some(post) = self.post() {
+            post.set_connected(connected);
+        }
+    }
+
+    /// Moves what is to be said to devices to the outbox.
+    pub(super) fn collect_post(&self) {
+        let due = self.post().map(Post::due).unwrap_or_default();
+        let mut outbox = self.outbox();
+        for (topic, payload) in due {
+            outbox.pass(&topic, payload);
+        }
     }
 
     /// Moves what waits in the tap to the outbox, where only the newest of each topic stays.
@@ -282,7 +301,7 @@ impl Told {
     pub(super) fn deaf(&mut self) {
         if !std::mem::replace(&mut self.deaf, true) {
             warn!(
-                "the broker at {} does not let us subscribe, so neither commands nor Home Assistant are heard: check its access rules",
+                "the broker at {} does not let us subscribe, so commands, Home Assistant or sensors may not be heard: check its access rules",
                 self.broker
             );
         }

@@ -1,5 +1,6 @@
 //! One connection, from the first word to the last, whatever line it is on.
 
+use std::collections::BTreeSet;
 use std::future::{pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -53,8 +54,16 @@ pub(super) async fn hold(
         None => return End::Stopped,
     };
     let last_words = LastWords::NotYet;
-    let mut connection =
-        Conversation { mqtt, speaker, is_up: false, beats: 0, silent_beats: 0, last_words, again: false };
+    let mut connection = Conversation {
+        mqtt,
+        speaker,
+        is_up: false,
+        beats: 0,
+        silent_beats: 0,
+        last_words,
+        again: false,
+        asked: BTreeSet::new(),
+    };
     let mut beats = time::interval(BEAT);
     let mut settle = pin!(time::sleep(SETTLE));
     let mut settling = false;
@@ -86,6 +95,10 @@ pub(super) async fn hold(
                         mqtt.collect(tap);
                     }
                     things = news(&mut things) => mqtt.announce(&things),
+                    () = post(mqtt), if connection.is_up => {
+                        mqtt.collect_post();
+                        connection.subscribe_sensors();
+                    }
                     () = &mut looked, if looking => {
                         looking = false;
                         mqtt.announcer().looked();
@@ -105,6 +118,7 @@ pub(super) async fn hold(
                             return End::Stopped;
                         }
                         mqtt.collect(tap);
+                        mqtt.collect_post();
                         connection.last_words = LastWords::Wanted;
                         farewell.set(time::sleep(FAREWELL));
                     }
@@ -167,6 +181,14 @@ async fn prepare(
 async fn finished(mqtt: &Mqtt) -> Answers {
     match mqtt.commands() {
         Some(commands) => commands.finished().await,
+        None => pending().await,
+    }
+}
+
+/// Waits until there is something to hear or to say for a device.
+async fn post(mqtt: &Mqtt) {
+    match mqtt.post() {
+        Some(post) => post.news().await,
         None => pending().await,
     }
 }

@@ -1,5 +1,7 @@
 //! What is said and heard on one connection, and how it ends. What happens when is in `connection.rs`.
 
+use std::collections::BTreeSet;
+
 use super::client::{BEAT, Mqtt, Told};
 use super::commands::{Outcome, Taken};
 use super::connection::End;
@@ -54,6 +56,8 @@ pub(super) struct Conversation<'a> {
     pub(super) last_words: LastWords,
     /// Everything is to be said again.
     pub(super) again: bool,
+    /// The topics of sensors that were asked for.
+    pub(super) asked: BTreeSet<String>,
 }
 
 impl Conversation<'_> {
@@ -70,7 +74,10 @@ impl Conversation<'_> {
                 outbox.connected(self.mqtt.status_topic());
                 drop(outbox);
                 told.connected();
-                if self.subscribe() {
+                self.mqtt.collect_post();
+                let looks = self.subscribe();
+                self.subscribe_sensors();
+                if looks {
                     return Noted::Looks;
                 }
             }
@@ -79,6 +86,10 @@ impl Conversation<'_> {
             Heard::Sent(packet) => self.mqtt.outbox().sent(packet),
             Heard::Acknowledged(packet) => {
                 let page = self.mqtt.outbox().acknowledged(packet);
+                if let Some(post) = self.mqtt.post() {
+                    let outbox = self.mqtt.outbox();
+                    post.arrived(|topic| outbox.has_arrived(topic));
+                }
                 if let (Some(last), Some(readings)) = (page, self.mqtt.readings()) {
                     readings.acknowledged(last);
                     self.mqtt.portion().arrived();
@@ -121,10 +132,23 @@ impl Conversation<'_> {
         looks.unwrap_or(false)
     }
 
+    /// Asks for what sensors want to hear by now, and did not when we asked last.
+    pub(super) fn subscribe_sensors(&mut self) {
+        let (Some(post), true) = (self.mqtt.post(), self.is_up && self.mqtt.listens()) else { return };
+        let new: Vec<String> = post.topics().into_iter().filter(|topic| !self.asked.contains(topic)).collect();
+        // Without room it is tried again with the next beat.
+        if !new.is_empty() && self.speaker.subscribe(&new).is_ok() {
+            self.asked.extend(new);
+        }
+    }
+
     fn take(&mut self, message: &Message) -> Noted {
         let Message { topic, payload, retained } = message;
         if self.last_words != LastWords::NotYet {
             return Noted::AsUsual;
+        }
+        if let Some(post) = self.mqtt.post() {
+            post.deliver(topic, payload, *retained);
         }
         if let Some((node, settings)) = self.mqtt.home_assistant() {
             if discovery::births(&settings).contains(topic) {
@@ -171,6 +195,7 @@ impl Conversation<'_> {
         if self.is_up {
             self.beats += 1;
             self.silent_beats += 1;
+            self.subscribe_sensors();
         }
         if self.silent_beats > SILENCE { Err(self.lost(NO_ANSWER)) } else { Ok(()) }
     }

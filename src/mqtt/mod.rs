@@ -41,6 +41,7 @@ pub use client::{Behind, Mqtt, run};
 pub use error::MqttError;
 pub use link::Link;
 pub use network::Network;
+pub use topics::base;
 
 /// The `[mqtt]` table, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

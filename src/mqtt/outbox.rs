@@ -65,6 +65,8 @@ struct Topic {
     newest: u64,
     acknowledged: u64,
     is_due: bool,
+    /// Whether the broker keeps it. What it does not keep is a word to a device: whoever said it says it again on the next connection.
+    retain: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,17 +78,28 @@ enum Handed {
 }
 
 impl Outbox {
-    /// The topic's payload from now on.
+    /// The topic's payload from now on, which the broker keeps.
     pub fn set(&mut self, topic: &str, payload: Vec<u8>) {
+        self.put(topic, payload, true);
+    }
+
+    /// A payload for those who listen now: said until the broker has it or a newer one takes its place, and not again.
+    pub fn pass(&mut self, topic: &str, payload: Vec<u8>) {
+        self.put(topic, payload, false);
+    }
+
+    fn put(&mut self, topic: &str, payload: Vec<u8>, retain: bool) {
         let Some(&at) = self.index.get(topic) else {
             let at = self.topics.len();
             self.index.insert(topic.to_owned(), at);
-            self.topics.push(Topic { name: topic.to_owned(), payload, newest: 1, acknowledged: 0, is_due: true });
+            let name = topic.to_owned();
+            self.topics.push(Topic { name, payload, newest: 1, acknowledged: 0, is_due: true, retain });
             self.due.push_back(at);
             return;
         };
         let topic = &mut self.topics[at];
         topic.payload = payload;
+        topic.retain = retain;
         topic.newest += 1;
         if topic.is_due {
             self.superseded += 1;
@@ -150,7 +163,7 @@ impl Outbox {
             let topic = &mut self.topics[at];
             topic.is_due = false;
             self.handed.push_back(Handed::Newest { topic: at, number: topic.newest });
-            return Some(Due { topic: &topic.name, payload: &topic.payload, retain: true });
+            return Some(Due { topic: &topic.name, payload: &topic.payload, retain: topic.retain });
         }
         let letter = self.letters.iter_mut().find(|letter| letter.is_due)?;
         letter.is_due = false;
@@ -187,27 +200,27 @@ impl Outbox {
         self.acknowledged(packet).is_some()
     }
 
-    /// A new connection, to a broker that may know nothing: everything is due, `first` before all others.
+    /// A new connection, to a broker that may know nothing: everything that it keeps is due, `first` before all others.
     pub fn connected(&mut self, first: &str) {
         self.handed.clear();
         self.unacknowledged.clear();
         self.due.clear();
+        for topic in &mut self.topics {
+            topic.is_due = topic.retain || topic.acknowledged != topic.newest;
+            topic.acknowledged = if topic.is_due { 0 } else { topic.newest };
+        }
         let first = self.index.get(first).copied();
         self.due.extend(first);
-        self.due.extend((0..self.topics.len()).filter(|&at| Some(at) != first));
-        for topic in &mut self.topics {
-            topic.is_due = true;
-            topic.acknowledged = 0;
-        }
+        self.due.extend((0..self.topics.len()).filter(|&at| Some(at) != first && self.topics[at].is_due));
         self.letters.retain(|letter| letter.page.is_none());
         for letter in &mut self.letters {
             letter.is_due = true;
         }
     }
 
-    /// Everything is to be said again, on the same connection.
+    /// Everything that the broker keeps is to be said again, on the same connection.
     pub fn say_again(&mut self) {
-        for (at, topic) in self.topics.iter_mut().enumerate().filter(|(_, topic)| !topic.is_due) {
+        for (at, topic) in self.topics.iter_mut().enumerate().filter(|(_, topic)| topic.retain && !topic.is_due) {
             topic.newest += 1;
             topic.is_due = true;
             self.due.push_back(at);
@@ -385,6 +398,32 @@ mod tests {
         }
         assert_eq!(said, ["a 2 true", "b 1 true", "answer done false"]);
         assert_eq!(outbox.superseded(), 1);
+    }
+
+    #[test]
+    fn a_word_to_a_device_is_said_until_the_broker_has_it_and_not_again() {
+        let mut outbox = Outbox::default();
+        let said = |outbox: &mut Outbox| -> Vec<String> {
+            std::iter::from_fn(|| outbox.next(9).map(|due| format!("{} {}", due.topic, due.retain))).collect()
+        };
+        outbox.set("status", b"online".to_vec());
+        outbox.pass("plug/set", b"ON".to_vec());
+        for _ in 0..2 {
+            outbox.connected("status");
+            assert_eq!(said(&mut outbox), ["status true", "plug/set false"]);
+        }
+        for packet in [1, 2] {
+            outbox.sent(packet);
+            outbox.acknowledged(packet);
+        }
+        assert!(outbox.has_arrived("plug/set") && outbox.is_settled());
+        outbox.say_again();
+        assert_eq!(said(&mut outbox), ["status true"]);
+        outbox.connected("status");
+        assert_eq!(said(&mut outbox), ["status true"]);
+        outbox.pass("plug/set", b"ON".to_vec());
+        assert!(!outbox.has_arrived("plug/set"));
+        assert_eq!(said(&mut outbox), ["plug/set false"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new(node: &str) -> Self {
-        let base = format!("homeostat/{}/", plain(node));
+        let base = base(node);
         let status = format!("{base}status");
         let history = format!("{base}history");
         let standing = format!("{base}alarm");
@@ -66,6 +66,11 @@ impl Topics {
             Event::Gone(gone) => write!(topic, "{}", gone.id),
         };
     }
+}
+
+/// Below this are all topics of the node called `node`: `homeostat/greenhouse/`.
+pub fn base(node: &str) -> String {
+    format!("homeostat/{}/", plain(node))
 }
 
 /// One level of a topic: what MQTT would read as something else becomes `_`.

@@ -22,19 +22,24 @@ impl Config {
         let names: Vec<&'static str> = DRIVERS.iter().map(|entry| entry.name).chain(computed).collect();
         let driver = section.word("driver", &names).and_then(|name| DRIVERS.iter().find(|entry| entry.name == name));
         let device: Option<Arc<dyn SensorConfig>> = driver.and_then(|entry| (entry.read)(&section)).map(Arc::from);
+        // So often others can count on a reading.
+        let interval = device.as_ref().and_then(|device| device.interval()).or(every);
         let measured = device.as_ref().map_or(&[][..], |device| device.channels());
         let options = measured.iter().map(|channel| {
             let table = section.shared(channel.name);
-            table.map_or_else(Options::default, |table| Options::read(&table, every))
+            table.map_or_else(Options::default, |table| Options::read(&table, interval))
         });
         let options = options.collect();
         if device.is_none() {
             section.spare_tables();
         }
         let channels = device.as_ref().map(|_| measured.iter().map(|one| (one.name, one.quantity)).collect());
-        devices.add_sensor(name, Sensor { channels, every });
+        devices.add_sensor(name, Sensor { channels, every: interval });
         let power = Power::read(&section, devices);
         devices.hear(&section, "compensation", device.as_ref().map(|device| device.inputs()).unwrap_or_default());
+        if let Some(heard) = device.as_ref().and_then(|device| device.heard()) {
+            devices.topic(&section, "topic", &heard.topic);
+        }
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {
@@ -46,7 +51,8 @@ impl Config {
     /// New filters for its channels.
     pub fn filters(&self) -> Filters {
         let channels = self.device.channels().iter().zip(&self.options);
-        let filters = channels.map(|(channel, options)| Filter::new(options.clone(), channel.quantity, self.every));
+        let every = self.device.interval().unwrap_or(self.every);
+        let filters = channels.map(|(channel, options)| Filter::new(options.clone(), channel.quantity, every));
         Arc::new(Mutex::new(filters.collect()))
     }
 }

@@ -46,6 +46,7 @@ mod max6675;
 mod mcp3008;
 mod mlx90614;
 mod moisture;
+pub mod mqtt;
 pub mod recovery;
 mod seesaw_soil;
 mod sensirion;
@@ -76,6 +77,7 @@ mod voc_index;
 mod tsl2591;
 mod veml7700;
 mod vl53l0x;
+pub mod text;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -132,6 +134,7 @@ pub static DRIVERS: &[Entry] = &[
     sds011::ENTRY,
     sgp30::ENTRY,
     sgp40::ENTRY,
+    mqtt::ENTRY,
     sht4x::ENTRY,
     shtc3::ENTRY,
     tmp102::ENTRY,
@@ -234,6 +237,16 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// How long one read or open may take before the device counts as hung.
     fn deadline(&self) -> Duration {
         Duration::from_secs(2)
+    }
+
+    /// What it hears over a broker, if it is not read at all: then it has an actor of its own, and [`open`](Self::open) gives an error.
+    fn heard(&self) -> Option<&mqtt::Heard> {
+        None
+    }
+
+    /// How far apart its readings may lie, where that is not the interval at which it is read.
+    fn interval(&self) -> Option<Duration> {
+        None
     }
 
     /// Finds the device and makes it ready. Runs in the lane, and may block.

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod faults;
 pub mod houses;
 pub mod link;
+pub mod wired;
 
 use std::future::Future;
 use std::sync::{Arc, Once};
@@ -18,6 +19,7 @@ use homeostat::bus::Tap;
 use homeostat::clock::Clock;
 use homeostat::config::{self, Config};
 use homeostat::daemon::{self, Daemon, Host};
+use homeostat::hardware::Hardware;
 use homeostat::hardware::bank::Bank;
 use homeostat::hardware::lane::{Execution, Lanes};
 use homeostat::hardware::simulated::Simulated;
@@ -52,16 +54,20 @@ pub struct Setting {
     pub state: Arc<tempfile::TempDir>,
     /// Since when the machine has been up.
     pub boot: Boot,
+    /// Whether devices that are reached over the broker are reached over it, and not simulated.
+    pub wired: bool,
 }
 
 impl Setting {
     /// The machine. To be called within [`virtually`].
     pub fn host(&self, clock: Clock, world: &Simulated) -> Host {
         let link: Option<Arc<dyn Link>> = self.broker.clone().map(|broker| Arc::new(broker) as _);
+        let hardware: Arc<dyn Hardware> =
+            if self.wired { Arc::new(wired::Wired(world.clone())) } else { Arc::new(world.clone()) };
         Host {
             clock,
             boot: self.boot.clone(),
-            hardware: Arc::new(world.clone()),
+            hardware,
             world: Some(world.clone()),
             execution: Execution::Inline,
             control: Arbiter::current(),
@@ -85,7 +91,7 @@ impl Default for Setting {
     fn default() -> Self {
         let boot = Boot { id: "the boot of a test".into(), uptime: Duration::from_secs(1000) };
         let state = Arc::new(tempfile::tempdir().unwrap());
-        Self { disk: Arc::new(RealDisk), broker: None, home_assistant: None, state, boot }
+        Self { disk: Arc::new(RealDisk), broker: None, home_assistant: None, state, boot, wired: false }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keys that every driver has that computes: `inputs` and `stale_after`. The rest is the driver's.
+//! What every driver has that computes: channels that it names in its own way, and `stale_after`. The rest is the driver's.
 //!
 //! An input may stand later in the file and may itself be computed, so these tables are read after all others, each after
 //! those that it needs; what needs itself is a mistake.
@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, DRIVERS, Entry, Input};
+use super::{Config, DRIVERS, Entry, Input, Named};
 use crate::config::{Devices, Diagnostic, Place, Section, Sensor, Value, written};
 use crate::model::{ChannelId, SensorId};
 
@@ -22,9 +22,7 @@ struct Draft<'a> {
     name: &'a str,
     section: Section<'a>,
     entry: &'static Entry,
-    inputs: Vec<(ChannelId, Place)>,
-    /// Whether all of them could be read.
-    whole: bool,
+    inputs: Named,
 }
 
 /// Whether a `[sensors.NAME]` table is one of these.
@@ -59,17 +57,18 @@ pub fn read<'a>(tables: Vec<(&'a str, Section<'a>)>, devices: &mut Devices<'_>) 
 
 impl<'a> Draft<'a> {
     fn read(name: &'a str, section: Section<'a>, entry: &'static Entry) -> Self {
-        let (inputs, whole) = inputs(&section);
-        Self { name, section, entry, inputs, whole }
+        let inputs = (entry.inputs)(&section);
+        Self { name, section, entry, inputs }
     }
 
-    /// An input that is among `others`.
-    fn next_in(&self, others: &[Draft<'_>]) -> Option<usize> {
-        self.inputs.iter().find_map(|(id, _)| others.iter().position(|other| other.name == id.sensor()))
+    /// An input that is among `others`: which of them, and where it is named.
+    fn next_in(&self, others: &[Draft<'_>]) -> Option<(usize, &Place)> {
+        let position = |id: &ChannelId| others.iter().position(|other| other.name == id.sensor());
+        self.inputs.channels.iter().find_map(|(id, place)| Some((position(id)?, place)))
     }
 
     fn finish(self, devices: &mut Devices<'_>) -> Option<Config> {
-        let Self { name, section, entry, inputs: named, whole } = self;
+        let Self { name, section, entry, inputs: Named { channels: named, whole } } = self;
         let id = section.name(name, SensorId::new);
         let (mut inputs, mut intervals) = (Vec::new(), Vec::new());
         for (id, place) in &named {
@@ -93,37 +92,37 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// `inputs = ["air1.temperature", "air2.temperature"]`, each with its place, and whether there is nothing wrong with them.
-fn inputs(section: &Section<'_>) -> (Vec<(ChannelId, Place)>, bool) {
+/// `inputs = ["air1.temperature", "air2.temperature"]`
+pub(super) fn listed(section: &Section<'_>) -> Named {
     const KEY: &str = "inputs";
     const HINT: &str = "list at least two channels: inputs = [\"air1.temperature\", \"air2.temperature\"]";
     let what = section.what();
     let Some(value) = section.value(KEY) else {
         section.report(Diagnostic::absent(format!("{what} needs `{KEY}`"), section.header_place(), HINT));
-        return (Vec::new(), false);
+        return Named::default();
     };
     let Some(list) = value.get_ref().as_array().filter(|list| INPUTS.contains(&list.len())) else {
         let message = format!("`{KEY}` of {what} is not a list of {} to {} channels", INPUTS.start(), INPUTS.end());
         section.wrong(KEY, message, HINT);
-        return (Vec::new(), false);
+        return Named::default();
     };
-    let mut inputs: Vec<(ChannelId, Place)> = Vec::new();
+    let mut channels: Vec<(ChannelId, Place)> = Vec::new();
     for value in list.iter() {
         let place = Place::at(value.span());
         match ChannelId::read(value.get_ref()) {
-            Ok(id) if inputs.iter().any(|(other, _)| *other == id) => section.report(Diagnostic::new(
+            Ok(id) if channels.iter().any(|(other, _)| *other == id) => section.report(Diagnostic::new(
                 format!("`{id}` is an input of {what} twice"),
                 place,
                 "one sensor cannot stand in for itself; name another",
             )),
-            Ok(id) => inputs.push((id, place)),
+            Ok(id) => channels.push((id, place)),
             Err(hint) => {
                 section.report(Diagnostic::new(format!("an input of {what} is not a channel"), place, hint));
             }
         }
     }
-    let whole = inputs.len() == list.len();
-    (inputs, whole)
+    let whole = channels.len() == list.len();
+    Named { channels, whole }
 }
 
 /// For how long a reading counts, by default three times the slowest input's interval. Shorter than two, one late reading
@@ -144,7 +143,7 @@ fn stale_after(section: &Section<'_>, slowest: Option<Duration>) -> Duration {
 /// Each of `drafts`, which are not none, needs another of them. Reports one circle and takes it out.
 fn report_circle(drafts: &mut Vec<Draft<'_>>) {
     let mut way = vec![0];
-    while let Some(next) = way.last().and_then(|&here| drafts.get(here)).and_then(|draft| draft.next_in(drafts)) {
+    while let Some((next, _)) = way.last().and_then(|&here| drafts.get(here)?.next_in(drafts)) {
         if let Some(start) = way.iter().position(|&passed| passed == next) {
             way.drain(..start);
             break;
@@ -157,7 +156,8 @@ fn report_circle(drafts: &mut Vec<Draft<'_>>) {
     if let Some(draft) = way.first().and_then(|&index| drafts.get(index)) {
         let names: Vec<&str> = way.iter().chain(&way[..1]).map(|&index| drafts[index].name).collect();
         let message = format!("{} is computed from itself: {}", draft.section.what(), names.join(" needs "));
-        draft.section.wrong("inputs", message, "take one of them out of the circle");
+        let place = draft.next_in(drafts).map_or_else(|| draft.section.header_place(), |(_, place)| place.clone());
+        draft.section.report(Diagnostic::new(message, place, "take one of them out of the circle"));
     }
     let mut index = 0;
     drafts.retain(|_| {

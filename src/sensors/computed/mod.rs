@@ -4,6 +4,7 @@
 
 pub mod actor;
 mod config;
+mod formula;
 mod redundant;
 
 use std::fmt;
@@ -12,11 +13,11 @@ use std::time::Duration;
 
 pub use self::config::{has, read};
 use super::Channel;
-use crate::config::Section;
+use crate::config::{Place, Section};
 use crate::model::{ChannelId, Quantity, Sample, SensorId};
 
 /// Every driver there is that computes.
-pub static DRIVERS: &[Entry] = &[redundant::ENTRY];
+pub static DRIVERS: &[Entry] = &[formula::ENTRY, redundant::ENTRY];
 
 /// A driver's row in the table.
 pub struct Entry {
@@ -28,8 +29,19 @@ pub struct Entry {
     pub about: &'static str,
     /// A `[sensors.NAME]` table that works, beside sensors of the names that it uses.
     pub example: &'static str,
+    /// Finds the channels that it names, in keys of its own. Reports what is wrong to the section.
+    pub inputs: fn(&Section) -> Named,
     /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
     pub read: fn(&Section, &[Input]) -> Option<SharedFormula>,
+}
+
+/// The channels that a table names, before it is known whether they are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Each, and where it is named. None of them twice.
+    pub channels: Vec<(ChannelId, Place)>,
+    /// Whether nothing was wrong with them.
+    pub whole: bool,
 }
 
 /// A channel that is computed with.
@@ -50,7 +62,7 @@ pub struct Config {
     pub id: SensorId,
     /// `driver = "…"`
     pub driver: &'static str,
-    /// What it computes with, in the order of the file.
+    /// What it computes with, in the order in which its driver named them.
     pub inputs: Vec<Input>,
     /// A reading that is older than this is not used.
     pub stale_after: Duration,

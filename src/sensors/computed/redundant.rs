@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
+use super::config::listed;
 use super::{Entry, Formula, Input, Outcome, SharedFormula, Trouble};
 use crate::config::{Section, Value};
 use crate::model::{ChannelId, Quantity, Sample};
@@ -28,6 +29,7 @@ policy = "agree"
 within = 1.0
 stale_after = "30s"
 "#,
+    inputs: listed,
     read,
 };
 
@@ -153,7 +155,7 @@ fn agree(inputs: &Inputs<'_>, within: f64, quantity: Quantity) -> Outcome {
 
     if group.len() * 2 <= votes.len() {
         let values: Vec<String> = all.iter().map(|&index| worth(inputs, index, quantity)).collect();
-        let text = format!("{} differ by more than {within} {}", listed(&values), quantity.unit());
+        let text = format!("{} differ by more than {within} {}", in_words(&values), quantity.unit());
         return Outcome {
             sample: Sample::Bad(text.clone().into()),
             uses: all,
@@ -243,7 +245,7 @@ fn told(inputs: &Inputs<'_>, about: &[usize]) -> String {
     about.iter().map(tell).collect::<Vec<_>>().join(", ")
 }
 
-fn listed(names: &[String]) -> String {
+fn in_words(names: &[String]) -> String {
     match names.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
         _ => names.concat(),
