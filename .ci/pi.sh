@@ -17,8 +17,8 @@ install_pi_tools() {
 pi_pieces() {
     [[ ! -e $pi/complete ]] || return 0
     rm -rf "$pi"
-    mkdir -p "$pi"/apt/{lists,cache/archives}/partial "$pi"/{qemu,guest}
-    private_apt bookworm bookworm-backports
+    mkdir -p "$pi"/{qemu,guest}
+    private_apt "$pi/apt" /var/lib/dpkg/status "$(dpkg --print-architecture) arm64" bookworm bookworm-backports
     # What QEMU needs and this machine has not. It would also like other emulators, which may be installed already in another version.
     apt-get install -qy --no-install-recommends --download-only -t bookworm-backports qemu-system-arm
     local kernel package
@@ -33,30 +33,6 @@ pi_pieces() {
     chmod +x "$pi/qemu-system-aarch64"
     "$pi/qemu-system-aarch64" --version
     touch "$pi/complete"
-}
-
-# Lets apt work in target/pi for the rest of this step: other sources and other lists, but the packages that this machine has.
-private_apt() {
-    local suite mirror
-    # Where this machine gets its own packages from.
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
-    for suite; do
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $suite main"
-    done >"$pi/apt/sources.list"
-    cat >"$pi/apt/apt.conf" <<END
-Dir::State "$pi/apt";
-Dir::State::status "/var/lib/dpkg/status";
-Dir::Cache "$pi/apt/cache";
-Dir::Etc::SourceList "$pi/apt/sources.list";
-Dir::Etc::SourceParts "-";
-Dir::Etc::Preferences "-";
-Dir::Etc::PreferencesParts "-";
-APT::Architectures { "$(dpkg --print-architecture)"; "arm64"; };
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-END
-    export APT_CONFIG=$pi/apt/apt.conf
-    apt-get update -q
 }
 
 # What the Pi boots from: a busybox, the modules of its hardware, the program with its libraries, and what the package would install.
