@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::Recipient;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 pub use latest::Past;
@@ -22,6 +23,9 @@ use crate::panics::locked;
 
 /// Takes the demands on an output, whether its actor lives or is between two lives; or says why not.
 pub type Desk = Arc<dyn Fn(Demand) -> Result<(), String> + Send + Sync>;
+
+/// Carries out a step of a sensor's calibration, such as `["mid", "7.00"]`, and gives what the device answered.
+pub type Calibrator = Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// A handle on the bus; all clones are the same bus.
 #[derive(Clone)]
@@ -41,6 +45,7 @@ struct Table {
     channels: HashMap<ChannelId, Channel>,
     online: HashMap<SensorId, bool>,
     outputs: HashMap<OutputId, Desk>,
+    calibrators: HashMap<SensorId, Calibrator>,
     controllers: HashMap<ControllerId, Recipient<Adjust>>,
     states: Latest,
     taps: Vec<Arc<Queue>>,
@@ -60,6 +65,7 @@ impl Table {
         }
         self.online.retain(|sensor, _| sensor.as_str() != id);
         self.outputs.retain(|output, _| output.as_str() != id);
+        self.calibrators.retain(|sensor, _| sensor.as_str() != id);
         self.controllers.retain(|controller, _| controller.as_str() != id);
         self.states.forget(id);
     }
@@ -184,6 +190,17 @@ impl Bus {
     /// Demands on `output` go to `desk` from now on, in place of whoever served it before.
     pub fn serve_output(&self, output: &OutputId, desk: Desk) {
         self.table().outputs.insert(output.clone(), desk);
+    }
+
+    /// Steps of `sensor`'s calibration go to `calibrator` from now on.
+    pub fn serve_calibration(&self, sensor: &SensorId, calibrator: Calibrator) {
+        self.table().calibrators.insert(sensor.clone(), calibrator);
+    }
+
+    /// Who carries out steps of a sensor's calibration.
+    pub fn calibrator(&self, sensor: &str) -> Option<Calibrator> {
+        let table = self.table();
+        table.calibrators.iter().find(|(id, _)| id.as_str() == sensor).map(|(_, calibrator)| calibrator.clone())
     }
 
     /// Adjustments of `controller` go to `recipient` from now on, in place of whoever served it before.

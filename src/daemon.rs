@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::hardware::Hardware;
 use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
-use crate::hardware::simulated::Simulated;
+use crate::hardware::simulated::{Actuator, Simulated};
 use crate::model::OutputId;
 use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
@@ -102,7 +102,7 @@ pub fn simulated(config: &Config, clock: Clock) -> Simulated {
         plug(&world, sensor);
     }
     for output in &config.outputs {
-        world.wire(&output.id, output.device.actuator());
+        wire(&world, output);
     }
     world
 }
@@ -110,8 +110,16 @@ pub fn simulated(config: &Config, clock: Clock) -> Simulated {
 fn plug(world: &Simulated, sensor: &sensors::Config) {
     match sensor.device.chip() {
         Some(chip) => world.plug(chip, sensor.id.as_str()),
-        None => tracing::warn!("sensor {}: there is no simulated {} yet", sensor.id, sensor.driver),
+        None => {
+            let measures = sensor.device.channels().iter().map(|channel| channel.quantity);
+            world.stand_in_for(sensor.id.as_str(), measures.collect());
+        }
     }
+}
+
+fn wire(world: &Simulated, output: &outputs::Config) {
+    let actuator = output.device.actuator();
+    world.wire(&output.id, actuator.unwrap_or_else(|| Actuator::Device(output.id.clone())));
 }
 
 impl Daemon {

@@ -31,6 +31,7 @@ pub mod panics;
 
 // The way to the world and back.
 pub mod hardware;
+pub mod wiring;
 pub mod sensors;
 pub mod controllers;
 pub mod outputs;

@@ -34,6 +34,7 @@ fn write(config: &Config, state: &Path, text: &mut String) -> std::fmt::Result {
     let hardware = match config.node.hardware {
         HardwareKind::Simulated => "simulated hardware",
         HardwareKind::RaspberryPi => "Raspberry Pi",
+        HardwareKind::Linux => "Linux board",
     };
     writeln!(text, "homeostat {} keeps {} on {hardware}\n", env!("CARGO_PKG_VERSION"), config.node.name)?;
     for sensor in &config.sensors {

@@ -8,11 +8,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, io, thread};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Exit;
 use super::machine::first_directory;
-use crate::payload::Failure;
+use crate::payload::{Failure, json};
 use crate::web::SOCKET;
 
 /// The daemon looks into its memory and answers; a second is long.
@@ -75,27 +76,39 @@ impl Client {
 
     /// Asks for something.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        let (socket, body) = self.ask("GET", path, PATIENCE)?;
+        let (socket, body) = self.ask("GET", path, "", PATIENCE)?;
         read(&socket, &body)
     }
 
     /// The same as it came, for machines.
     pub fn get_json(&self, path: &str) -> Result<Vec<u8>, Trouble> {
-        self.ask("GET", path, PATIENCE).map(|(_, body)| body)
+        self.ask("GET", path, "", PATIENCE).map(|(_, body)| body)
     }
 
     /// Asks to do something, which may take so long.
     pub fn post<T: DeserializeOwned>(&self, path: &str, patience: Duration) -> Result<T, Trouble> {
-        let (socket, body) = self.ask("POST", path, patience)?;
+        let (socket, body) = self.ask("POST", path, "", patience)?;
+        read(&socket, &body)
+    }
+
+    /// The same, with what is to be done.
+    pub fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, Trouble> {
+        let (socket, body) = self.ask("POST", path, &String::from_utf8_lossy(&json(what)), patience)?;
         read(&socket, &body)
     }
 
     /// Same request to the first that takes a connection.
-    fn ask(&self, method: &str, path: &str, patience: Duration) -> Result<(PathBuf, Vec<u8>), Trouble> {
+    fn ask(&self, method: &str, path: &str, body: &str, patience: Duration) -> Result<(PathBuf, Vec<u8>), Trouble> {
         let mut tried = Vec::new();
         for socket in &self.sockets {
             let request = format!(
-                "{method} /api/v1/{path} HTTP/1.1\r\nHost: homeostat\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "{method} /api/v1/{path} HTTP/1.1\r\nHost: homeostat\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
             );
             match exchange(socket.clone(), request, patience) {
                 Ok(Ok(bytes)) => {

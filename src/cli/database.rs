@@ -23,7 +23,7 @@ use crate::store::{Config, FRESH, StoreError};
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Where a configuration is when nobody names one.
-const CONFIGURATIONS: [&str; 2] = ["/etc/homeostat/config.toml", "config.toml"];
+pub const CONFIGURATIONS: [&str; 2] = ["/etc/homeostat/config.toml", "config.toml"];
 
 /// Which database is meant.
 #[derive(Debug, Args)]

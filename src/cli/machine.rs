@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
 use crate::daemon;
 use crate::hardware::Hardware;
+use crate::hardware::linux::Linux;
 use crate::hardware::raspberry::Raspberry;
 use crate::hardware::simulated::Simulated;
 use crate::lock;
@@ -41,6 +42,11 @@ pub fn first_directory(variable: &str) -> Option<PathBuf> {
     std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty())
 }
 
+/// The board of this machine, whatever a configuration says; `None` where there is none that we know.
+pub fn this_board() -> Option<Arc<dyn Hardware>> {
+    Raspberry::open().ok().map(|board| board as Arc<dyn Hardware>)
+}
+
 /// The board of a configuration, and the same again if it is a world in this process. Touches no pin and no bus.
 pub fn board(config: &Config, clock: Clock, state: &Path) -> anyhow::Result<(Arc<dyn Hardware>, Option<Simulated>)> {
     match config.node.hardware {
@@ -55,5 +61,6 @@ pub fn board(config: &Config, clock: Clock, state: &Path) -> anyhow::Result<(Arc
             Ok((Arc::new(world.clone()), Some(world)))
         }
         HardwareKind::RaspberryPi => Ok((Raspberry::open()?, None)),
+        HardwareKind::Linux => Ok((Linux::open(config.node.gpiochip.clone()), None)),
     }
 }

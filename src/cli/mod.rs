@@ -5,14 +5,20 @@ mod attempt;
 mod backup;
 mod banner;
 mod bar;
+mod bench;
+mod calibrate;
 mod check;
 mod client;
 mod database;
+mod detect;
+mod drivers;
 mod export;
 mod machine;
 mod page;
 mod papers;
+mod pins;
 mod query;
+mod read;
 mod reload;
 mod run;
 mod safe;
@@ -145,6 +151,25 @@ enum Command {
     Export(export::Export),
     /// Copy the database while the daemon runs on
     Backup(backup::Backup),
+    /// List the drivers, or tell all about one: what it measures, how it is wired, what goes wrong, its table
+    Drivers {
+        /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "markdown")]
+        name: Option<String>,
+        /// All of them, as docs/drivers.md
+        #[arg(long, hide = true)]
+        markdown: bool,
+    },
+    /// Look for what is connected, and print the configuration for it
+    Detect(detect::Detect),
+    /// Read a sensor once, with or without a daemon that runs
+    Read(read::Read),
+    /// Print every reading of a sensor, until Ctrl-C
+    Watch(read::Watch),
+    /// Carry out a step of the calibration that a sensor's own chip keeps
+    Calibrate(calibrate::Calibration),
+    /// Draw the header and who has which pin
+    Pins(bench::Whose),
 }
 
 /// Which daemon is meant.
@@ -178,6 +203,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Query(what) => told(query::query(what)),
         Command::Export(what) => told(export::export(what)),
         Command::Backup(what) => told(backup::backup(what)),
+        Command::Drivers { name, markdown } => told(drivers::drivers(name.as_deref(), markdown)),
+        Command::Detect(what) => told(detect::detect(what)),
+        Command::Read(what) => told(read::read(what)),
+        Command::Watch(what) => told(read::watch(what)),
+        Command::Calibrate(what) => told(calibrate::calibrate(what)),
+        Command::Pins(whose) => told(pins::pins(whose)),
     }
 }
 

@@ -17,7 +17,7 @@ use super::papers::{After, configurations, lock};
 use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
 use crate::copies::Copies;
-use crate::hardware::bank::{Bank, Confirmation, Line, Slot};
+use crate::hardware::bank::{Bank, Confirmation, Line, Slot, Way};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::{Hardware, HardwareError};
 use crate::lock::LockError;
@@ -166,17 +166,18 @@ fn claim(taken: &mut Vec<(HardwareKind, Claim)>, kind: HardwareKind, claims: Vec
 }
 
 fn admit(output: outputs::Config, bank: &Bank, lanes: &Lanes, hardware: &Arc<dyn Hardware>) -> Patient {
+    let open = output.opener(hardware);
     let outputs::Config { id, limits, device, .. } = output;
     let places: Vec<String> = device.claims().iter().map(Claim::to_string).collect();
     let (safe, place) = (limits.initial(), places.join(", "));
     // A lane for each output, unlike the daemon: here nothing may wait behind another one that hangs.
     let lane = lanes.get(&format!("{} for {place}", device.lane()));
     let sure: Arc<Mutex<Option<Confirmation>>> = Arc::default();
-    let (hardware, witness) = (hardware.clone(), Arc::clone(&sure));
+    let (witness, deadline) = (Arc::clone(&sure), device.deadline());
     let open = move |initial| -> Result<Box<dyn Line>, HardwareError> {
-        Ok(Box::new(Witnessed { line: device.open(&*hardware, initial)?, sure: witness.clone() }))
+        Ok(Box::new(Witnessed { line: open(initial)?, sure: witness.clone() }))
     };
-    let slot = bank.add(&id, lane, safe, Box::new(open));
+    let slot = bank.add(&id, Way { lane, deadline }, safe, Box::new(open));
     Patient { id: id.to_string(), safe, place, slot, sure }
 }
 

@@ -77,6 +77,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         hardware: match kind {
             HardwareKind::Simulated => "simulated",
             HardwareKind::RaspberryPi => "raspberry-pi",
+            HardwareKind::Linux => "linux",
         },
         config: attempt.file().to_owned(),
         clock,

@@ -34,7 +34,11 @@ fn write(text: &mut String, status: &Status<'_>, page: &Page) -> fmt::Result {
     let Status { version, config, store, dropped, .. } = status;
     let node = page.ink(Ink::Heading, &status.node);
     let stage = if status.stage == "running" { status.stage.to_string() } else { page.ink(Ink::Alert, &status.stage) };
-    let hardware = if status.hardware == "simulated" { "on simulated hardware" } else { "on a Raspberry Pi" };
+    let hardware = match status.hardware.as_ref() {
+        "simulated" => "on simulated hardware",
+        "linux" => "on a Linux board",
+        _ => "on a Raspberry Pi",
+    };
     let (since, uptime) = (page.time(status.since, status.time), span(status.uptime));
     writeln!(text, "{node} is {stage} since {since} ({uptime}) {hardware}")?;
     let small = |label: &str, what: &str| page.ink(Ink::Dim, &format!("{label:<15}{what}"));

@@ -21,6 +21,9 @@ pub struct Devices<'t> {
     claims: Vec<(Claim, Holder)>,
     driven: BTreeMap<String, Holder>,
     powering: Vec<(OutputId, Holder)>,
+    /// Its GPIO lines are those of a Raspberry Pi's header, some of which its buses take.
+    header: bool,
+    heard: Vec<(ChannelId, Holder)>,
 }
 
 /// Who has something, and where it says so.
@@ -66,7 +69,7 @@ pub struct Output {
 
 impl<'t> Devices<'t> {
     /// None yet, in the file with this text.
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, header: bool) -> Self {
         Self {
             lines: Lines::new(text),
             names: BTreeMap::new(),
@@ -75,6 +78,8 @@ impl<'t> Devices<'t> {
             claims: Vec::new(),
             driven: BTreeMap::new(),
             powering: Vec::new(),
+            header,
+            heard: Vec::new(),
         }
     }
 
@@ -109,8 +114,14 @@ impl<'t> Devices<'t> {
         for claim in claims {
             let key = key_of(&claim);
             let place = section.place(key);
-            if let Some((_, first)) = self.claims.iter().find(|(other, _)| claim.clashes(other)) {
-                let message = format!("{} wants {claim}, which {} has", section.what(), self.who(first));
+            let clashes = |other: &Claim| claim.clashes(other) || self.header && claim.is_on_a_line_of(other);
+            if let Some((other, first)) = self.claims.iter().find(|(other, _)| clashes(other)) {
+                let (what, who) = (section.what(), self.who(first));
+                let message = if claim.clashes(other) {
+                    format!("{what} wants {claim}, which {who} has")
+                } else {
+                    format!("{what} wants {claim}, and {who} has {other}: both are on one line of the header")
+                };
                 section.report(
                     Diagnostic::new(message, place.clone(), format!("choose another `{key}` for one of them"))
                         .also(first.place.clone(), format!("{} has it here", first.what)),
@@ -180,6 +191,19 @@ impl<'t> Devices<'t> {
         let id: OutputId = section.required(key)?;
         self.powering.push((id.clone(), Holder::of(section, section.place(key))));
         Some(id)
+    }
+
+    /// Channels that `key` names, and that a sensor must be able to hear. Checked when all sensors are known.
+    pub fn hear(&mut self, section: &Section<'_>, key: &'static str, channels: &[ChannelId]) {
+        let place = section.place(key);
+        self.heard.extend(channels.iter().map(|id| (id.clone(), Holder::of(section, place.clone()))));
+    }
+
+    /// Reports the channels that are not there although a sensor is to hear them. `root` is any section of the file.
+    pub(super) fn check_inputs(&self, root: &Section<'_>) {
+        for (id, Holder { place, .. }) in &self.heard {
+            self.known(root, id, place.clone());
+        }
     }
 
     /// Reports the outputs that cannot feed a sensor although they are to. `root` is any section of the file.
@@ -257,7 +281,30 @@ fn key_of(claim: &Claim) -> &'static str {
         Claim::Pin(_) => "pin",
         Claim::Pwm(_) => "channel",
         Claim::I2c { .. } => "address",
-        Claim::I2cInput { .. } => "input",
+        Claim::I2cInput { .. } | Claim::SpiInput { .. } => "input",
         Claim::OneWire(_) => "id",
+        Claim::Spi { .. } => "select",
+        Claim::Serial(_) => "port",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+
+    #[test]
+    fn a_line_of_the_header_that_a_bus_takes_is_taken() {
+        let house = |pin: u8| {
+            format!(
+                "[node]\nname = \"x\"\nhardware = \"simulated\"\n[sensors.air]\ndriver = \"bme280\"\n\
+                 [outputs.pump]\ndriver = \"gpio\"\npin = {pin}\n"
+            )
+        };
+        assert!(parse(&house(4)).is_ok());
+        let found = parse(&house(3)).unwrap_err();
+        let expected = "output pump wants GPIO pin 3, and sensor air (line 4) has address 0x76 on I²C bus 1: both are on one line of \
+                        the header";
+        assert_eq!(found[0].message, expected);
+        assert!(found[0].hint.contains("another `pin`"), "{found:?}");
     }
 }

@@ -101,7 +101,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
     let mqtt = section("mqtt").and_then(|section| reported(section, mqtt::Config::read));
     let alarms = section("alarms").and_then(|section| reported(section, alarms::Config::read));
 
-    let mut devices = Devices::new(text);
+    let mut devices = Devices::new(text, true);
     let each = |key, one, devices: &mut Devices<'_>| -> Vec<(&'a str, Section<'a>)> {
         let sections = root.named(key, one);
         sections.iter().for_each(|(name, section)| devices.name(name, section));
@@ -119,6 +119,7 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
         .filter_map(|(name, section)| reported(section, |section| outputs::Config::read(name, section, &mut devices)))
         .collect();
     devices.check_power(&root);
+    devices.check_inputs(&root);
     devices.interlocks().into_iter().for_each(|mistake| root.report(mistake));
     let controllers: Vec<_> = each("controllers", "controller", &mut devices)
         .into_iter()

@@ -23,6 +23,9 @@ pub struct Section<'a> {
     found: &'a RefCell<Vec<Diagnostic>>,
 }
 
+/// So many words can be read at a glance.
+const A_FEW: usize = 8;
+
 /// A table that several readers take their keys from; `None` if it is not there or not a table.
 struct Shared<'a> {
     key: &'static str,
@@ -98,7 +101,10 @@ impl<'a> Section<'a> {
     /// A key that must be there with one of a few words as its value: `driver = "bme280"`. A word that is nearly one of
     /// them is reported and then taken for it, so that the rest of the section can be checked too.
     pub fn word(&self, key: &'static str, known: &[&'static str]) -> Option<&'static str> {
-        let all = format!("known {key}s: {}", known.join(", "));
+        let all = match known.len() {
+            ..=A_FEW => format!("known {key}s: {}", known.join(", ")),
+            _ => format!("`homeostat {key}s` lists them all"),
+        };
         if !self.has(key) {
             self.lacks(key, format!("add `{key} = \"…\"`; {all}"));
             return None;
@@ -127,6 +133,17 @@ impl<'a> Section<'a> {
     pub fn has(&self, key: &'static str) -> bool {
         self.asked.borrow_mut().push(key);
         self.table.get(key).is_some()
+    }
+
+    /// The keys that were asked for so far, each once.
+    pub fn asked(&self) -> Vec<&'static str> {
+        let mut keys: Vec<&'static str> = Vec::new();
+        for key in self.asked.borrow().iter() {
+            if !keys.contains(key) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// Where the value of `key` stands, or else the section's header.

@@ -80,6 +80,7 @@ impl Plan {
         part("simulation".into(), String::new(), format!("{:?}", config.simulation));
         let fixed = [
             ("[node] hardware", format!("{:?}", config.node.hardware)),
+            ("[node] gpiochip", format!("{:?}", config.node.gpiochip)),
             ("[store] path", format!("{:?}", config.store.path)),
             ("[log]", format!("{:?}", config.log)),
         ];

@@ -175,7 +175,7 @@ impl Daemon {
             let id = output.id.clone();
             if begins("outputs.", id.as_str()) {
                 if let Some(world) = &site.host.world {
-                    world.wire(&id, output.device.actuator());
+                    super::wire(world, &output);
                 }
                 let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host);
                 slots.push(slot.clone());

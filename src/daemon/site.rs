@@ -13,7 +13,7 @@ use crate::alarms::{self, Alarms, Recalled, Teller};
 use crate::bus::{Bus, Tap};
 use crate::controllers::actor::Controller;
 use crate::files;
-use crate::hardware::bank::{Bank, Slot};
+use crate::hardware::bank::{Bank, Slot, Way};
 use crate::hardware::lane::Lanes;
 use crate::model::{ControllerId, OutputId};
 use crate::mqtt::commands::Commands;
@@ -98,11 +98,9 @@ impl Site {
 
     /// Finds a place in the bank for an output. Its hardware is taken when the bank is opened.
     pub fn slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host) -> Arc<Slot> {
-        let (device, hardware) = (config.device.clone(), host.hardware.clone());
-        let lane = lanes.get(&device.lane());
-        let open = Box::new(move |initial| device.open(&*hardware, initial));
+        let way = Way { lane: lanes.get(&config.device.lane()), deadline: config.device.deadline() };
         bank.set_interlocks(&config.id, &config.interlocks.only_while, &config.interlocks.never_with);
-        bank.add(&config.id, lane, config.limits.initial(), open)
+        bank.add(&config.id, way, config.limits.initial(), config.opener(&host.hardware))
     }
 
     pub fn store(&self, config: &store::Config) -> Child {
@@ -192,7 +190,9 @@ impl Site {
             lane: self.lanes.get(&config.device.lane()),
             recovery: Arc::default(),
             filters: config.filters(),
+            running: Arc::default(),
         };
+        self.bus.serve_calibration(&config.id, sensors::calibration::desk(&config, &with.lane, &with.running));
         let (name, role) = (format!("sensors.{}", config.id).into(), Role::Sensor(config.id.clone()));
         let body = actor(move |lifeline| Sensor::new(config.clone(), with.clone(), lifeline));
         Child { name, role, body, arbiter: self.host.control.clone() }

@@ -2,8 +2,26 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use super::HardwareError;
+
+/// Where an overlay is switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Board {
+    /// In /boot/firmware/config.txt.
+    RaspberryPi,
+    /// Each in its own way.
+    Other,
+}
+
+impl Board {
+    /// By what the device tree calls the machine: `compatible`, which is empty where there is none.
+    pub(super) fn of(compatible: &str) -> Self {
+        let is_pi = compatible.split('\0').any(|name| name.starts_with("raspberrypi,"));
+        if is_pi { Self::RaspberryPi } else { Self::Other }
+    }
+}
 
 /// What was being used when it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +41,17 @@ pub(super) enum Part<'a> {
     Pwm(u8),
     /// A device on the 1-Wire bus.
     OneWire(&'a str),
+    /// A device on an SPI bus, or the bus itself while it was opened.
+    Spi {
+        /// `/dev/spidevBUS.…`
+        bus: u8,
+        /// `/dev/spidev….SELECT`
+        select: u8,
+    },
+    /// A serial port.
+    Uart(&'a str),
+    /// A file of the kernel's, or any other.
+    File(&'a Path),
 }
 
 impl fmt::Display for Part<'_> {
@@ -33,6 +62,9 @@ impl fmt::Display for Part<'_> {
             Self::I2cDevice { bus, address } => write!(f, "address {address:#04x} on I²C bus {bus}"),
             Self::Pwm(channel) => write!(f, "PWM channel {channel}"),
             Self::OneWire(id) => write!(f, "1-Wire device {id}"),
+            Self::Spi { bus, select } => write!(f, "/dev/spidev{bus}.{select}"),
+            Self::Uart(port) => f.write_str(port),
+            Self::File(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -41,10 +73,13 @@ impl fmt::Display for Part<'_> {
 const ENXIO: i32 = 6;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
+const ENOTTY: i32 = 25;
+const EMSGSIZE: i32 = 90;
+const EOPNOTSUPP: i32 = 95;
 const EREMOTEIO: i32 = 121;
 
 /// Puts the kernel's error into words. `tried` is what we were doing, as in "reading" or "setting the frequency".
-pub(super) fn explain(part: Part<'_>, tried: &str, error: &io::Error) -> HardwareError {
+pub(super) fn explain(board: Board, part: Part<'_>, tried: &str, error: &io::Error) -> HardwareError {
     match (part, error.kind(), error.raw_os_error()) {
         (_, ErrorKind::PermissionDenied, _) => {
             HardwareError::Permission { what: part.to_string(), hint: permission(part).into() }
@@ -55,38 +90,78 @@ pub(super) fn explain(part: Part<'_>, tried: &str, error: &io::Error) -> Hardwar
         },
         // The BCM controller reports a missing acknowledgement as EREMOTEIO, the bit-banging driver as ENXIO.
         (Part::I2cDevice { .. }, _, Some(EREMOTEIO | ENXIO)) => HardwareError::NoAcknowledge { what: part.to_string() },
-        (_, ErrorKind::NotFound, _) | (_, _, Some(ENXIO | ENODEV)) => missing(part),
-        (_, kind, code) => {
-            let why = match (part, kind, code) {
-                (Part::I2cDevice { .. }, ErrorKind::TimedOut, _) => {
-                    ": a device holds the bus, or its pull-up resistors are missing"
-                }
-                (Part::I2cDevice { .. }, ErrorKind::ResourceBusy, _) => {
-                    ": a kernel driver has taken this address; remove its dtoverlay from /boot/firmware/config.txt"
-                }
-                (Part::I2cDevice { .. }, ErrorKind::WouldBlock, _) => ": another master has the bus",
-                (Part::Pwm(_), ErrorKind::ResourceBusy, _) => {
-                    ": a kernel driver uses it; analog audio does, until dtparam=audio=off is in /boot/firmware/config.txt"
-                }
-                (Part::Pwm(_), _, Some(EINVAL)) => ": the chip cannot do this frequency",
-                _ => "",
-            };
-            HardwareError::Io { what: format!("{tried} {part}"), reason: format!("{error}{why}") }
-        }
+        (Part::Pin(_), _, Some(ENXIO | EOPNOTSUPP)) => says(part, tried, error, without_interrupt()),
+        (_, ErrorKind::NotFound, _) | (_, _, Some(ENXIO | ENODEV)) => missing(board, part),
+        (_, kind, code) => says(part, tried, error, &why(board, part, kind, code)),
     }
 }
 
+fn says(part: Part<'_>, tried: &str, error: &io::Error, why: &str) -> HardwareError {
+    let (colon, what) = (if why.is_empty() { "" } else { ": " }, format!("{tried} {part}"));
+    HardwareError::Io { what, reason: format!("{error}{colon}{why}") }
+}
+
+fn without_interrupt() -> &'static str {
+    "its chip gives no interrupts or has no such resistor; leave out `debounce` and `pull`, or use another pin"
+}
+
+fn why(board: Board, part: Part<'_>, kind: ErrorKind, code: Option<i32>) -> String {
+    let text = match (part, kind, code) {
+        (Part::I2cDevice { .. }, ErrorKind::TimedOut, _) => {
+            "a device holds the bus, or its pull-up resistors are missing"
+        }
+        (Part::I2cDevice { .. }, ErrorKind::ResourceBusy, _) => {
+            return format!("a kernel driver has taken this address; {}", board.remove("its dtoverlay"));
+        }
+        (Part::I2cDevice { .. }, ErrorKind::WouldBlock, _) => "another master has the bus",
+        (Part::Pin(_), ErrorKind::ResourceBusy, _) => {
+            "another program or a kernel driver has it; `gpioinfo` shows which one"
+        }
+        (Part::Pin(_), _, Some(EINVAL)) => {
+            "the chip has no such line, or cannot do this with it; `gpioinfo` lists them"
+        }
+        (Part::Pwm(_), ErrorKind::ResourceBusy, _) if board == Board::RaspberryPi => {
+            "a kernel driver uses it; analog audio does, until dtparam=audio=off is in /boot/firmware/config.txt"
+        }
+        (Part::Pwm(_), ErrorKind::ResourceBusy, _) => "a kernel driver uses it, such as a fan's or a backlight's",
+        (Part::Pwm(_), _, Some(EINVAL)) => "the chip cannot do this frequency",
+        (Part::Spi { .. }, _, Some(EMSGSIZE)) => {
+            "longer than the kernel's buffer; put spidev.bufsiz=65536 on the kernel's command line"
+        }
+        (Part::Spi { .. }, _, Some(EINVAL)) => "the controller cannot do this clock or mode",
+        (Part::Uart(_), _, Some(ENOTTY)) => "it is no serial port",
+        (Part::Uart(_), ErrorKind::ResourceBusy, _) => {
+            "another program has it; `sudo fuser -v` with its name shows which one"
+        }
+        (Part::Uart(_), _, Some(EINVAL)) => "the port cannot do this speed",
+        _ => "",
+    };
+    text.to_owned()
+}
+
 /// The part is not there.
-pub(super) fn missing(part: Part<'_>) -> HardwareError {
+pub(super) fn missing(board: Board, part: Part<'_>) -> HardwareError {
     let overlay = match part {
-        Part::Pin(_) => {
+        Part::Pin(_) if board == Board::RaspberryPi => {
             "its device file is /dev/gpiomem or /dev/gpiochip0; update the kernel and raspberrypi-sys-mods".into()
         }
-        Part::I2cBus(1) | Part::I2cDevice { bus: 1, .. } => enable("dtparam=i2c_arm=on"),
-        Part::I2cBus(0) | Part::I2cDevice { bus: 0, .. } => enable("dtparam=i2c_vc=on"),
-        Part::I2cBus(bus) | Part::I2cDevice { bus, .. } => enable(&format!("dtoverlay=i2c{bus}")),
-        Part::Pwm(_) => enable("dtoverlay=pwm-2chan"),
-        Part::OneWire(_) => enable("dtoverlay=w1-gpio"),
+        Part::Pin(_) => {
+            "its device file is /dev/gpiochip0, or what `gpiochip` of [node] says; `gpiodetect` lists them".into()
+        }
+        Part::I2cBus(1) | Part::I2cDevice { bus: 1, .. } => board.enable("dtparam=i2c_arm=on"),
+        Part::I2cBus(0) | Part::I2cDevice { bus: 0, .. } => board.enable("dtparam=i2c_vc=on"),
+        Part::I2cBus(bus) | Part::I2cDevice { bus, .. } => board.enable(&format!("dtoverlay=i2c{bus}")),
+        Part::Pwm(_) => board.enable("dtoverlay=pwm-2chan"),
+        Part::OneWire(_) => board.enable("dtoverlay=w1-gpio"),
+        Part::Spi { bus: 0, .. } => board.enable("dtparam=spi=on"),
+        Part::Spi { bus, .. } => board.enable(&format!("dtoverlay=spi{bus}-2cs")),
+        Part::Uart(_) if board == Board::RaspberryPi => format!(
+            "{}, and free it from the login console with `sudo raspi-config` (Interface Options, Serial Port); an adapter on \
+             USB is /dev/ttyUSB0 or /dev/ttyACM0",
+            board.enable("enable_uart=1")
+        ),
+        Part::Uart(_) => format!("{}; an adapter on USB is /dev/ttyUSB0 or /dev/ttyACM0", board.enable("")),
+        Part::File(_) => "check the path; what the kernel shows appears when its driver is loaded".into(),
     };
     // Raspberry Pi OS loads i2c-dev by itself as soon as the bus is on, plain Debian does not.
     let module = if matches!(part, Part::I2cBus(_)) { ", or load its module with `sudo modprobe i2c-dev`" } else { "" };
@@ -103,8 +178,21 @@ pub(super) fn not_among(id: &str, present: &[String]) -> HardwareError {
     HardwareError::NotFound { what: Part::OneWire(id).to_string(), hint }
 }
 
-fn enable(line: &str) -> String {
-    format!("enable it with {line} in /boot/firmware/config.txt and reboot")
+impl Board {
+    /// `line` is that of a Raspberry Pi.
+    fn enable(self, line: &str) -> String {
+        match self {
+            Self::RaspberryPi => format!("enable it with {line} in /boot/firmware/config.txt and reboot"),
+            Self::Other => "enable it with a dtoverlay or in the device tree of your board, and reboot".to_owned(),
+        }
+    }
+
+    fn remove(self, what: &str) -> String {
+        match self {
+            Self::RaspberryPi => format!("remove {what} from /boot/firmware/config.txt"),
+            Self::Other => format!("remove {what}, or its node in the device tree of your board"),
+        }
+    }
 }
 
 fn permission(part: Part<'_>) -> &'static str {
@@ -117,6 +205,9 @@ fn permission(part: Part<'_>) -> &'static str {
         Part::OneWire(_) => {
             "its files under /sys/bus/w1/devices should be readable by all; run as root to see whether it is that"
         }
+        Part::Spi { .. } => "add the user to group spi (sudo usermod -aG spi homeostat)",
+        Part::Uart(_) => "add the user to group dialout (sudo usermod -aG dialout homeostat)",
+        Part::File(_) => "the user homeostat must be able to read it; the unit hides /home, and most of /etc and /proc",
     }
 }
 
@@ -199,7 +290,7 @@ mod tests {
             ),
         ];
         for (part, errno, text) in cases {
-            let error = explain(part, "reading", &io::Error::from_raw_os_error(errno));
+            let error = explain(Board::RaspberryPi, part, "reading", &io::Error::from_raw_os_error(errno));
             assert_eq!(error.to_string(), text, "{part:?}, errno {errno}");
         }
     }

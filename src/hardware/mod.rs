@@ -1,43 +1,38 @@
-//! The way to pins and buses: one trait, a Raspberry Pi and a simulated world behind it.
+//! The way to pins and buses: one trait, and behind it a Raspberry Pi, any other Linux board, and a simulated world.
 //!
 //! Everything here may block, and so runs in a [`lane`] only.
 
 mod advice;
 pub mod bank;
 mod clocking;
+mod error;
+mod i2c_device;
+mod kernel;
 pub mod lane;
+mod latch;
+pub mod linux;
+mod pins;
 pub mod raspberry;
+#[cfg(test)]
+pub mod recorded;
 pub mod simulated;
+mod spi;
 mod sysfs;
+mod uart;
 
 use std::fmt;
+use std::path::Path;
 
 use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{self, NoAcknowledgeSource};
+use embedded_hal::i2c;
 
-use crate::model::Level;
-
-/// Which electrical level means "on".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Active {
-    /// The pin is high when the output is on.
-    #[default]
-    High,
-    /// The pin is low when the output is on, as with most relay boards.
-    Low,
-}
-
-/// What holds an input when nothing drives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pull {
-    /// Nothing: the wiring has its own resistor.
-    #[default]
-    None,
-    /// The chip's resistor to 3.3 V.
-    Up,
-    /// The chip's resistor to ground.
-    Down,
-}
+pub use self::error::HardwareError;
+pub use self::i2c_device::I2cDevice;
+pub use self::latch::{Latch, Latches};
+pub use self::pins::{Active, DigitalInput, DigitalOutput, Echo, Edge, InputSettings, Pull, PulseCounter, Pwm, Wake};
+pub use self::spi::{Spi, SpiSettings};
+pub use self::uart::Uart;
+use crate::model::{Level, OutputId};
 
 /// One kind of board, opened once and shared by all who use it.
 pub trait Hardware: Send + Sync {
@@ -59,18 +54,88 @@ pub trait Hardware: Send + Sync {
     /// A pin as an output. It takes the level first and the mode then, so nothing glitches, and keeps its level when dropped.
     fn output(&self, pin: u8, active: Active, initial: bool) -> Result<Box<dyn DigitalOutput>, HardwareError>;
 
-    /// A pin as an input.
-    fn input(&self, pin: u8, active: Active, pull: Pull) -> Result<Box<dyn DigitalInput>, HardwareError>;
+    /// A pin as an input. `wake` is called whenever its level has changed.
+    fn input(
+        &self,
+        pin: u8,
+        settings: InputSettings,
+        wake: Option<Wake>,
+    ) -> Result<Box<dyn DigitalInput>, HardwareError>;
+
+    /// A pin whose edges are counted.
+    fn counter(&self, pin: u8, settings: InputSettings, edge: Edge) -> Result<Box<dyn PulseCounter>, HardwareError> {
+        let _ = (settings, edge);
+        Err(self.unsupported(format!("counting the pulses of GPIO pin {pin}")))
+    }
+
+    /// Two pins of an ultrasonic ranger.
+    fn echo(&self, trigger: u8, echo: u8) -> Result<Box<dyn Echo>, HardwareError> {
+        Err(self.unsupported(format!("timing GPIO pins {trigger} and {echo}")))
+    }
 
     /// A hardware PWM channel, with its frequency in hertz. It keeps its level when dropped.
     fn pwm(&self, channel: u8, frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError>;
+
+    /// A pin that a thread switches on and off, at tens to hundreds of hertz. It jitters with the machine's load, and whatever
+    /// moment the process dies at, the pin stays as it is then.
+    fn software_pwm(
+        &self,
+        pin: u8,
+        active: Active,
+        frequency: f64,
+        initial: Level,
+    ) -> Result<Box<dyn Pwm>, HardwareError> {
+        let _ = (active, frequency, initial);
+        Err(self.unsupported(format!("software PWM on GPIO pin {pin}")))
+    }
+
+    /// A device on an SPI bus by its chip select: 0 and 1 of bus 0 are CE0 and CE1.
+    fn spi(&self, bus: u8, select: u8, settings: SpiSettings) -> Result<Spi, HardwareError> {
+        let _ = settings;
+        Err(self.unsupported(format!("chip select {select} of SPI bus {bus}")))
+    }
+
+    /// A serial port by its path, such as `/dev/serial0`, with 8 data bits, no parity and 1 stop bit.
+    fn uart(&self, path: &str, baud: u32) -> Result<Box<dyn Uart>, HardwareError> {
+        let _ = baud;
+        Err(self.unsupported(format!("the serial port {path}")))
+    }
+
+    /// The text of a file that the kernel shows, such as in /sys or /proc; at most 64 KiB of it.
+    fn read_file(&self, path: &Path) -> Result<String, HardwareError> {
+        sysfs::read_file(path)
+    }
+
+    /// What is remembered of a port expander's latch by all who share it.
+    fn latch(&self, bus: u8, address: u8) -> Latch;
 
     /// A device on the 1-Wire bus by its id, as the kernel's driver shows it.
     fn one_wire(&self, id: &str) -> Result<Box<dyn OneWire>, HardwareError>;
 
     /// What a driver waits with while its chip converts.
     fn delay(&self) -> Delay;
+
+    /// In a simulated world, what stands in for the driver of a sensor whose chip has no model: it gives the sensor's values.
+    fn stand_in(&self, sensor: &str) -> Option<StandIn> {
+        let _ = sensor;
+        None
+    }
+
+    /// In a simulated world, what stands in for the device of an output that it has no model of.
+    fn stand_in_for_output(&self, output: &OutputId, initial: Level) -> Option<Box<dyn bank::Line>> {
+        let _ = (output, initial);
+        None
+    }
+
+    /// That this board cannot do something.
+    fn unsupported(&self, what: String) -> HardwareError {
+        let hint = "use another board, or another driver".to_owned();
+        HardwareError::Unsupported { what, hardware: self.name(), hint }
+    }
 }
+
+/// Gives a value for each channel of a sensor, in their order.
+pub type StandIn = Box<dyn FnMut() -> Vec<f64> + Send>;
 
 /// What became of an I²C bus that may have been held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,27 +147,6 @@ pub enum Recovered {
         /// After so many clocks.
         clocks: u8,
     },
-}
-
-/// A pin that is driven. `true` is on, whichever way the relay board is wired.
-pub trait DigitalOutput: Send {
-    /// Drives the pin.
-    fn set(&mut self, on: bool) -> Result<(), HardwareError>;
-
-    /// What the pin is at; `None` where the hardware cannot tell.
-    fn read_back(&mut self) -> Result<Option<bool>, HardwareError>;
-}
-
-/// A pin that is read. `true` is active.
-pub trait DigitalInput: Send {
-    /// What the pin is at.
-    fn get(&mut self) -> Result<bool, HardwareError>;
-}
-
-/// A pulse-width modulated output.
-pub trait Pwm: Send {
-    /// Sets the duty cycle.
-    fn set(&mut self, level: Level) -> Result<(), HardwareError>;
 }
 
 /// One device on the 1-Wire bus.
@@ -156,67 +200,5 @@ impl DelayNs for Delay {
 impl fmt::Debug for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Delay")
-    }
-}
-
-/// What went wrong between us and the hardware. Every message says what to do next, where anything can be done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HardwareError {
-    /// The board that the configuration names is not the one we run on.
-    #[error("no {board} found: {reason}; set hardware = \"simulated\" to try homeostat here")]
-    NoBoard {
-        /// The board: `Raspberry Pi`.
-        board: &'static str,
-        /// How we know.
-        reason: String,
-    },
-    /// The board, bus or device is not there at all.
-    #[error("{what} not found: {hint}")]
-    NotFound {
-        /// The bus or device.
-        what: String,
-        /// What to check.
-        hint: String,
-    },
-    /// It is there but may not be used.
-    #[error("permission denied on {what}: {hint}")]
-    Permission {
-        /// The bus or device.
-        what: String,
-        /// Which group or overlay is missing.
-        hint: String,
-    },
-    /// Nobody answered at an address.
-    #[error("no answer from {what}: check its wiring, its power and its address")]
-    NoAcknowledge {
-        /// Bus and address.
-        what: String,
-    },
-    /// Anything else the kernel or the chip reported.
-    #[error("{what}: {reason}")]
-    Io {
-        /// The bus or device and what was tried.
-        what: String,
-        /// The system's own words.
-        reason: String,
-    },
-    /// This board cannot do that.
-    #[error("{what} is not possible with hardware = \"{hardware}\": {hint}")]
-    Unsupported {
-        /// What was asked for.
-        what: String,
-        /// The board.
-        hardware: &'static str,
-        /// What to use instead.
-        hint: String,
-    },
-}
-
-impl i2c::Error for HardwareError {
-    fn kind(&self) -> i2c::ErrorKind {
-        match self {
-            Self::NoAcknowledge { .. } => i2c::ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address),
-            _ => i2c::ErrorKind::Other,
-        }
     }
 }

@@ -16,17 +16,35 @@ pub enum Claim {
         /// Seven bits.
         address: u8,
     },
-    /// One input of a converter that several sensors share at one I²C address.
+    /// One input or output of a chip that several devices share at one I²C address.
     I2cInput {
         /// `/dev/i2c-N`
         bus: u8,
         /// Seven bits.
         address: u8,
-        /// The converter's input.
+        /// The chip's input or output, by its number.
         input: u8,
     },
     /// A device on the 1-Wire bus, by its id.
     OneWire(String),
+    /// A chip select of an SPI bus.
+    Spi {
+        /// `/dev/spidevBUS.…`
+        bus: u8,
+        /// `/dev/spidev….SELECT`
+        select: u8,
+    },
+    /// One input of a converter that several sensors share at one chip select.
+    SpiInput {
+        /// `/dev/spidevBUS.…`
+        bus: u8,
+        /// `/dev/spidev….SELECT`
+        select: u8,
+        /// The converter's input.
+        input: u8,
+    },
+    /// A serial port, by its path.
+    Serial(String),
 }
 
 impl Claim {
@@ -35,6 +53,8 @@ impl Claim {
         match (self, other) {
             (Self::I2c { bus, address }, Self::I2cInput { bus: b, address: a, .. })
             | (Self::I2cInput { bus: b, address: a, .. }, Self::I2c { bus, address }) => (bus, address) == (b, a),
+            (Self::Spi { bus, select }, Self::SpiInput { bus: b, select: s, .. })
+            | (Self::SpiInput { bus: b, select: s, .. }, Self::Spi { bus, select }) => (bus, select) == (b, s),
             _ => self == other,
         }
     }
@@ -50,6 +70,11 @@ impl fmt::Display for Claim {
                 write!(f, "input {input} of address {address:#04x} on I²C bus {bus}")
             }
             Self::OneWire(id) => write!(f, "1-Wire device {id}"),
+            Self::Spi { bus, select } => write!(f, "chip select {select} of SPI bus {bus}"),
+            Self::SpiInput { bus, select, input } => {
+                write!(f, "input {input} of chip select {select} of SPI bus {bus}")
+            }
+            Self::Serial(port) => write!(f, "serial port {port}"),
         }
     }
 }

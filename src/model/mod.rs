@@ -2,6 +2,7 @@
 
 mod claim;
 mod demand;
+mod header;
 mod id;
 mod interlock;
 mod level;
@@ -12,6 +13,7 @@ mod time;
 
 pub use claim::Claim;
 pub use demand::{Because, Demand, Owner, Priority, Terms, Wish};
+pub use header::{HEADER, HeaderPin};
 pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
 pub use interlock::Interlock;
 pub use level::{Level, LevelError};

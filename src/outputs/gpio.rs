@@ -1,11 +1,5 @@
 //! A GPIO pin that is on or off: a relay board, a solid state relay, a MOSFET.
 //!
-//! - Wiring: `pin` is the Broadcom number (GPIO 17 is pin 11 of the header). Most relay boards switch on when the pin is
-//!   low: `active = "low"`.
-//! - A pin can give 16 mA at 3.3 V. Never connect a coil, a pump or anything else without its own driver.
-//! - Trouble: GPIO 0 and 1 belong to the board's EEPROM, 2 and 3 to I²C, 4 to 1-Wire as long as these are in use.
-//!   "permission denied": the user must be in the group `gpio`.
-//!
 //! Each write is read back, so an output that says it is off is off up to the pin.
 
 use toml::de::DeValue;
@@ -17,9 +11,18 @@ use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError};
 use crate::model::{Claim, Level};
 
+const ABOUT: &str = "\
+- Wiring: `pin` is the Broadcom number (GPIO 17 is pin 11 of the header). Most relay boards switch on when the pin is
+  low: `active = \"low\"`.
+- A pin can give 16 mA at 3.3 V. Never connect a coil, a pump or anything else without its own driver.
+- Trouble: GPIO 0 and 1 belong to the board's EEPROM, 2 and 3 to I²C, 4 to 1-Wire as long as these are in use.
+  \"permission denied\": the user must be in the group `gpio`.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "gpio",
     summary: "a pin that is on or off: relays, solid state relays, MOSFETs",
+    about: ABOUT,
     example: r#"
 [outputs.heater]
 driver = "gpio"
@@ -85,8 +88,8 @@ impl OutputConfig for Config {
         Ok(Box::new(Gpio { what: Claim::Pin(self.pin), pin }))
     }
 
-    fn actuator(&self) -> Actuator {
-        Actuator::Pin(self.pin)
+    fn actuator(&self) -> Option<Actuator> {
+        Some(Actuator::Pin(self.pin))
     }
 }
 
@@ -144,7 +147,7 @@ mod tests {
             let mut line = heater(active).open(&world, Level::OFF).unwrap();
             assert_eq!(line.write(Level::ON), Ok(Confirmation::ReadBack));
             assert_eq!(world.pin(17), Some(true));
-            assert_eq!(world.input(17, Active::High, Default::default()).unwrap().get(), Ok(high));
+            assert_eq!(world.input(17, Default::default(), None).unwrap().get(), Ok(high));
         }
     }
 

@@ -11,23 +11,30 @@ mod testing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::guard::Limits;
 use crate::config::Section;
-use crate::hardware::bank::Line;
+use crate::hardware::bank::{self, Line, OpenLine};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Hardware, HardwareError};
 use crate::model::{Claim, Level, OutputId, Shown};
 
 /// Every output driver there is.
-pub static DRIVERS: &[Entry] = &[gpio::ENTRY, pwm::ENTRY];
+#[rustfmt::skip]
+pub static DRIVERS: &[Entry] = &[
+    gpio::ENTRY,
+    pwm::ENTRY,
+];
 
 /// A driver's row in the table.
 pub struct Entry {
     /// `driver = "…"`
     pub name: &'static str,
-    /// One line for the documentation.
+    /// One line for `homeostat drivers` and the documentation.
     pub summary: &'static str,
+    /// Range, wiring, address and trouble, as a Markdown list of short items.
+    pub about: &'static str,
     /// An `[outputs.NAME]` table that works; each is parsed in a test.
     pub example: &'static str,
     /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
@@ -51,6 +58,17 @@ pub struct Config {
     pub shown: Option<Shown>,
     /// The driver's own part.
     pub device: Arc<dyn OutputConfig>,
+}
+
+impl Config {
+    /// How its hardware is taken, again and again if need be: the device's own way, or a simulated world's where it has no model of it.
+    pub fn opener(&self, hardware: &Arc<dyn Hardware>) -> OpenLine {
+        let (id, device, hardware) = (self.id.clone(), self.device.clone(), hardware.clone());
+        Box::new(move |initial| match hardware.stand_in_for_output(&id, initial) {
+            Some(line) => Ok(line),
+            None => device.open(&*hardware, initial),
+        })
+    }
 }
 
 /// When an output may be on, as far as that depends on others.
@@ -85,6 +103,13 @@ pub trait OutputConfig: fmt::Debug + Send + Sync {
     /// Takes the hardware, at `initial` from the first moment on. Runs in the lane, and may block.
     fn open(&self, hardware: &dyn Hardware, initial: Level) -> Result<Box<dyn Line>, HardwareError>;
 
-    /// Where the simulated world feels it.
-    fn actuator(&self) -> Actuator;
+    /// How long one write or open may take before the device counts as hung. The daemon's end waits for it.
+    fn deadline(&self) -> Duration {
+        bank::DEADLINE
+    }
+
+    /// Where the simulated world feels it; `None` where it has no model of the device, and stands in for it.
+    fn actuator(&self) -> Option<Actuator> {
+        None
+    }
 }

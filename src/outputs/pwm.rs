@@ -1,10 +1,5 @@
 //! A hardware PWM channel: fans, pumps, lamps and everything else that takes a level between off and on.
 //!
-//! - Wiring: channel 0 is GPIO 18 and channel 1 is GPIO 19 with `dtoverlay=pwm-2chan,pin=18,func=2,pin2=19,func2=2` in
-//!   `/boot/firmware/config.txt`; on a Pi 5 these are channels 2 and 3. A four-wire fan wants 25 kHz.
-//! - Trouble: analog audio uses the same hardware: `dtparam=audio=off`. "permission denied": the user must be in the
-//!   group `gpio`.
-//!
 //! The duty cycle cannot be read back, so a write counts as accepted, not as confirmed by the pin.
 
 use super::{Entry, OutputConfig, Resolution};
@@ -14,9 +9,17 @@ use crate::hardware::simulated::Actuator;
 use crate::hardware::{Hardware, HardwareError, Pwm};
 use crate::model::{Claim, Level};
 
+const ABOUT: &str = "\
+- Wiring: channel 0 is GPIO 18 and channel 1 is GPIO 19 with `dtoverlay=pwm-2chan,pin=18,func=2,pin2=19,func2=2` in
+  `/boot/firmware/config.txt`; on a Pi 5 these are channels 2 and 3. A four-wire fan wants 25 kHz.
+- Trouble: analog audio uses the same hardware: `dtparam=audio=off`. \"permission denied\": the user must be in the
+  group `gpio`.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "pwm",
     summary: "a hardware PWM channel: fans, pumps, lamps",
+    about: ABOUT,
     example: r#"
 [outputs.fan]
 driver = "pwm"
@@ -65,8 +68,8 @@ impl OutputConfig for Config {
         Ok(Box::new(Channel(hardware.pwm(self.channel, self.frequency, initial)?)))
     }
 
-    fn actuator(&self) -> Actuator {
-        Actuator::Pwm(self.channel)
+    fn actuator(&self) -> Option<Actuator> {
+        Some(Actuator::Pwm(self.channel))
     }
 }
 

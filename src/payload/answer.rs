@@ -18,7 +18,7 @@ pub struct Status<'a> {
     pub node: Cow<'a, str>,
     /// Of homeostat.
     pub version: Cow<'a, str>,
-    /// `simulated` or `raspberry-pi`
+    /// `simulated`, `raspberry-pi` or `linux`
     pub hardware: Cow<'a, str>,
     /// `starting`, `running`, `stopped` or `failed: why`
     pub stage: Cow<'a, str>,
@@ -72,6 +72,21 @@ pub struct Sensor<'a> {
     pub online: bool,
     /// By channel: `temperature`.
     pub channels: Named<'a, Reading<'a>>,
+}
+
+/// `POST /api/v1/sensors/NAME/calibrate` with `{"step": ["mid", "7.00"]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrate {
+    /// In the words of the driver.
+    pub step: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibrated<'a> {
+    /// In the device's words.
+    pub answer: Cow<'a, str>,
 }
 
 /// The database.

@@ -3,16 +3,18 @@
 //! It gives up, and is begun anew by its supervisor, when the device cannot be opened or did not answer three times running.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::Notify;
 
 use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
-use super::{Config, Driver, DriverError, Filters};
+use super::{Config, Device, DriverError, Filters};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::Hardware;
 use crate::hardware::lane::{Lane, LaneError};
+use crate::hardware::{Hardware, Wake};
 use crate::lifeline::Lifeline;
 use crate::message::{Ping, SensorState, Stop};
 use crate::model::{ChannelId, Demand, Level, Owner, Priority, Quantity, Sample, Wish};
@@ -20,6 +22,12 @@ use crate::panics::{self, locked};
 
 /// A single failed read is weather; so many running are a fault.
 const PATIENCE: u32 = 3;
+
+/// A pin that changes all the time, because nothing holds it, wakes its sensor no more often than this.
+const REST: Duration = Duration::from_millis(20);
+
+/// A channel that is compensated with counts for so long, if its own sensor's interval is not longer.
+const FRESH: Duration = Duration::from_secs(300);
 
 /// What a sensor works with.
 #[derive(Clone)]
@@ -36,6 +44,8 @@ pub struct Surroundings {
     pub recovery: Arc<Mutex<Recovery>>,
     /// What its values go through, which remembers what earlier lives read.
     pub filters: Filters,
+    /// The device of the life that runs, for whoever calibrates it.
+    pub running: Arc<Mutex<Device>>,
 }
 
 /// A sensor.
@@ -49,12 +59,14 @@ pub struct Sensor {
     device: Device,
     /// A read is under way: the next tick is left out.
     reading: bool,
+    /// Told by the device itself that there is something to read.
+    woken: Arc<Notify>,
+    /// It was told so while a read was under way.
+    again: bool,
     failures: u32,
     /// What was told last; a reading a second need not tell it again.
     online: Option<bool>,
 }
-
-type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
 
 impl Sensor {
     /// A sensor that is not yet open.
@@ -63,14 +75,18 @@ impl Sensor {
         let channels = config.device.channels().iter().map(channel).collect();
         let who = format!("sensor {}", config.id).into();
         panics::locked(&with.filters).iter_mut().for_each(Filter::fresh_life);
+        let device = Device::default();
+        panics::locked(&with.running).clone_from(&device);
         Self {
             config,
             with,
             lifeline,
             who,
             channels,
-            device: Arc::default(),
+            device,
             reading: false,
+            woken: Arc::default(),
+            again: false,
             failures: 0,
             online: None,
         }
@@ -104,11 +120,14 @@ impl Sensor {
 
     fn open(&mut self, free_bus: bool, ctx: &mut Context<Self>) {
         let (config, hardware, device) = (self.config.clone(), self.with.hardware.clone(), self.device.clone());
+        let woken = self.woken.clone();
+        let wake: Wake = Arc::new(move || woken.notify_one());
         let work = move || -> Result<(), DriverError> {
             let freed = if free_bus { recovery::free_bus(&config.device.claims(), &*hardware) } else { Ok(()) };
             // Without a free bus the chip cannot answer, and that is then the better reason.
-            let opened =
-                config.device.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            let mut opened =
+                config.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            opened.wake_by(wake)?;
             *panics::locked(&device) = Some(opened);
             Ok(())
         };
@@ -116,6 +135,7 @@ impl Sensor {
             Ok(()) => {
                 sensor.lifeline.ready();
                 sensor.tick(ctx);
+                sensor.listen(ctx);
             }
             Err(failure) => sensor.give_up(&failure, ctx),
         });
@@ -126,11 +146,27 @@ impl Sensor {
         let clock = self.with.clock;
         ctx.run_later(clock.next_multiple(self.config.every).since(clock.now()), Self::tick);
         self.lifeline.beat();
-        if self.reading {
-            return;
+        if !self.reading {
+            self.read(ctx);
         }
+    }
+
+    /// Reads as well whenever the device says that something has happened.
+    fn listen(&mut self, ctx: &mut Context<Self>) {
+        let woken = self.woken.clone();
+        let told = async move { woken.notified().await };
+        ctx.spawn(told.into_actor(self).map(|(), sensor, ctx| {
+            match sensor.reading {
+                true => sensor.again = true,
+                false => sensor.read(ctx),
+            }
+            ctx.run_later(REST, Self::listen);
+        }));
+    }
+
+    fn read(&mut self, ctx: &mut Context<Self>) {
         self.reading = true;
-        let device = self.device.clone();
+        let (device, inputs) = (self.device.clone(), self.inputs());
         let work = move || -> Result<Vec<f64>, DriverError> {
             let mut device = panics::locked(&device);
             // While it is being read the driver is not in its place: after a panic it is gone.
@@ -140,15 +176,33 @@ impl Sensor {
                     what: "it was lost in a panic".into(),
                 });
             };
-            let (driver, values) = panics::lend(driver, |driver| driver.read());
+            let (driver, values) = panics::lend(driver, |driver| {
+                if !inputs.is_empty() {
+                    driver.hear(&inputs);
+                }
+                driver.read()
+            });
             *device = Some(driver);
             values
         };
         self.in_lane(ctx, work, Self::heard);
     }
 
+    /// The fresh values of the channels that its own depend on.
+    fn inputs(&self) -> Vec<Option<f64>> {
+        let (now, patience) = (self.with.clock.now(), FRESH.max(self.config.every * 3));
+        let fresh = |channel: &ChannelId| {
+            let reading = self.with.bus.latest(channel)?;
+            if now.since(reading.at) <= patience { reading.sample.value() } else { None }
+        };
+        self.config.device.inputs().iter().map(fresh).collect()
+    }
+
     fn heard(&mut self, values: Result<Vec<f64>, Failure>, ctx: &mut Context<Self>) {
         self.reading = false;
+        if std::mem::take(&mut self.again) {
+            self.woken.notify_one();
+        }
         match values {
             Ok(values) => {
                 let (mut values, at) = (values.into_iter(), self.with.clock.now());

@@ -1,30 +1,34 @@
 //! ADS1115: one of four analog inputs on I²C, for soil probes and whatever else gives a voltage.
 //!
-//! - Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
-//! - Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3. Address 0x48 with ADDR to ground, 0x49 to 3.3 V, 0x4a to
-//!   SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
-//! - Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
-//! - Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
-//!
 //! One conversion for each read (single-shot), so that inputs can share the chip. It is read back what was converted,
 //! since the chip has no id and other chips live at its addresses.
 //!
 //! Source: TI SBAS444, chapter 8. Own code, since the `ads1x1x` crate remembers that it has started a conversion: after
 //! an error it takes the next result for its own, and that may be another input's.
 
-use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{I2c as _, Operation};
+use std::time::Duration;
 
-use crate::config::Section;
-use crate::hardware::simulated::{Chip, I2cChip, Probe};
-use crate::hardware::{Delay, Hardware, HardwareError, I2c};
-use crate::model::{Claim, Quantity};
+use embedded_hal::i2c::Operation;
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use crate::config::Section;
+use crate::hardware::simulated::{Chip, I2cChip, Probe};
+use crate::hardware::{Hardware, HardwareError, I2cDevice};
+use crate::model::{Claim, Quantity};
+use crate::wiring::OnI2c;
+
+const ABOUT: &str = "\
+- Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
+- Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3. Address 0x48 with ADDR to ground, 0x49 to 3.3 V, 0x4a to
+  SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
+- Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
+- Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
+";
 
 pub(super) const ENTRY: Entry = Entry {
     name: "ads1115",
     summary: "voltage or soil moisture, I²C: one of four analog inputs",
+    about: ABOUT,
     example: r#"
 [sensors.soil]
 driver = "ads1115"
@@ -39,16 +43,15 @@ every = "1m"
 
 #[derive(Debug, Clone)]
 struct Config {
-    bus: u8,
-    address: u8,
+    place: OnI2c,
     input: u8,
     range: Range,
     moisture: Option<Moisture>,
 }
 
-fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
-    let bus = section.or("bus", 1);
-    let address = section.or("address", 0x48);
+fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
+    let addresses = [(0x48, "ADDR to ground"), (0x49, "3.3 V"), (0x4a, "SDA"), (0x4b, "SCL")];
+    let place = OnI2c::read(section, "ADS1115", &addresses);
     let input = section.required::<u8>("input");
     let name = section.or("range", "4.096V".to_owned());
     let range = RANGES.iter().find(|range| range.name == name).copied();
@@ -58,11 +61,6 @@ fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
         Some(Moisture { dry: dry?, wet: wet? })
     });
 
-    let address_fits = (0x48..=0x4b).contains(&address);
-    if !address_fits {
-        let message = format!("an ADS1115 cannot be at address {address:#04x}");
-        section.wrong("address", message, "it is at 0x48 (ADDR to ground), 0x49 (3.3 V), 0x4a (SDA) or 0x4b (SCL)");
-    }
     let input_fits = input.is_none_or(|input| input <= 3);
     if !input_fits {
         section.wrong("input", "an ADS1115 has no such input", "it has the inputs 0 to 3");
@@ -84,8 +82,8 @@ fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
         section.wrong("moisture", "this calibration cannot be", hint);
         return None;
     }
-    let input = input?;
-    (address_fits && input_fits).then(|| Box::new(Config { bus, address, input, range, moisture }) as _)
+    let (place, input) = (place?, input?);
+    input_fits.then(|| Box::new(Config { place, input, range, moisture }) as _)
 }
 
 const CHANNELS: &[Channel] = &[
@@ -105,26 +103,21 @@ impl SensorConfig for Config {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::I2cInput { bus: self.bus, address: self.address, input: self.input }]
+        self.place.claims_part(self.input)
     }
 
     fn lane(&self) -> String {
-        format!("i2c-{}", self.bus)
+        self.place.lane()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
-        let mut driver = Ads1115 {
-            device: format!("ADS1115 at {:#04x} on I²C bus {}", self.address, self.bus),
-            i2c: hardware.i2c(self.bus)?,
-            delay: hardware.delay(),
-            config: self.clone(),
-        };
+        let mut driver = Ads1115 { chip: self.place.open(hardware)?, config: self.clone() };
         driver.convert()?;
         Ok(Box::new(driver))
     }
 
     fn chip(&self) -> Option<Chip> {
-        Some(Chip::I2c { bus: self.bus, address: self.address, model: Box::new(self.model()) })
+        Some(Chip::I2c { bus: self.place.bus, address: self.place.address, model: Box::new(self.model()) })
     }
 }
 
@@ -163,7 +156,8 @@ const INPUT_0: u16 = 0b100 << 12;
 const SINGLE_SHOT: u16 = 1 << 8;
 /// 128 conversions a second.
 const RATE_128: u16 = 0b100 << 5;
-const CONVERSION_MS: u32 = 8;
+const CONVERTING: Duration = Duration::from_millis(8);
+const A_LITTLE_MORE: Duration = Duration::from_millis(1);
 const COMPARATOR_OFF: u16 = 0b11;
 const RESET_SETTING: u16 = 0x8583;
 
@@ -174,9 +168,7 @@ impl Config {
 }
 
 struct Ads1115 {
-    device: String,
-    i2c: I2c,
-    delay: Delay,
+    chip: I2cDevice,
     config: Config,
 }
 
@@ -185,13 +177,11 @@ impl Driver for Ads1115 {
         let volts = self.config.range.volts(self.convert()?);
         let Some(moisture) = self.config.moisture else { return Ok(vec![volts]) };
         let Some(percent) = moisture.percent(volts) else {
-            return Err(DriverError::NoValue {
-                device: self.device.clone(),
-                what: format!(
-                    "input {} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?",
-                    self.config.input
-                ),
-            });
+            let what = format!(
+                "input {} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?",
+                self.config.input
+            );
+            return Err(DriverError::no_value(self.chip.name(), what));
         };
         Ok(vec![volts, percent])
     }
@@ -199,33 +189,24 @@ impl Driver for Ads1115 {
 
 impl Ads1115 {
     fn convert(&mut self) -> Result<i16, DriverError> {
-        let (address, setting) = (self.config.address, self.config.setting());
-        let [high, low] = setting.to_be_bytes();
-        self.i2c.write(address, &[SETTING, high, low])?;
-        self.delay.delay_ms(CONVERSION_MS);
+        let setting = self.config.setting();
+        self.chip.set_word(SETTING, setting)?;
+        self.chip.wait(CONVERTING);
         for _ in 0..10 {
-            let now = self.get(SETTING)?;
+            let now = self.chip.word(SETTING)?;
             if now == setting {
-                return Ok(self.get(CONVERSION)?.cast_signed());
+                return Ok(self.chip.word(CONVERSION)?.cast_signed());
             }
             if now | START != setting {
-                return Err(DriverError::WrongChip {
-                    device: self.device.clone(),
-                    found: format!(
-                        "its setting reads {now:#06x} after {setting:#06x} was written; either this is another chip, \
-                         or it lost its power for a moment"
-                    ),
-                });
+                let found = format!(
+                    "its setting reads {now:#06x} after {setting:#06x} was written; either this is another chip, \
+                     or it lost its power for a moment"
+                );
+                return Err(DriverError::wrong_chip(self.chip.name(), found));
             }
-            self.delay.delay_ms(1);
+            self.chip.wait(A_LITTLE_MORE);
         }
-        Err(DriverError::NoValue { device: self.device.clone(), what: "it does not finish its conversion".to_owned() })
-    }
-
-    fn get(&mut self, register: u8) -> Result<u16, HardwareError> {
-        let mut bytes = [0; 2];
-        self.i2c.write_read(self.config.address, &[register], &mut bytes)?;
-        Ok(u16::from_be_bytes(bytes))
+        Err(DriverError::no_value(self.chip.name(), "it does not finish its conversion"))
     }
 }
 
@@ -319,7 +300,7 @@ mod tests {
     use super::*;
 
     fn config(input: u8, moisture: Option<Moisture>) -> Config {
-        Config { bus: 1, address: 0x48, input, range: RANGES[1], moisture }
+        Config { place: OnI2c { chip: "ADS1115", bus: 1, address: 0x48 }, input, range: RANGES[1], moisture }
     }
 
     const PROBE: Moisture = Moisture { dry: 2.8, wet: 1.1 };

@@ -1,10 +1,5 @@
 //! BME280: temperature, humidity and air pressure on I²C.
 //!
-//! - Range: -40 to 85 °C (±1 °C; it warms itself a little), 0 to 100 % (±3 %), 300 to 1100 hPa (±1 hPa).
-//! - Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`.
-//!   Address 0x76 with SDO to ground, 0x77 with SDO to 3.3 V; `i2cdetect -y 1` shows it.
-//! - Trouble: many boards sold as BME280 carry a BMP280, which has no humidity. The driver says so.
-//!
 //! It measures once for each read (forced mode) and sleeps between, which keeps it cool. Each read sets all it needs
 //! again, so that a chip that lost power for a moment works on.
 //!
@@ -12,23 +7,33 @@
 //! Own code, since the `bme280` crate neither tells a skipped measurement from a value nor a
 //! BMP280 from a BME280, clamps what is out of range to something plausible, and does not wait for the chip's status.
 
-use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{I2c as _, Operation};
+use std::time::Duration;
 
+use embedded_hal::i2c::Operation;
+
+use super::bosch::{self, SKIPPED};
+use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::{Chip, I2cChip, Probe};
-use crate::hardware::{Delay, Hardware, HardwareError, I2c};
+use crate::hardware::{Hardware, HardwareError, I2cDevice};
 use crate::model::{Claim, Quantity};
-
-use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use crate::wiring::OnI2c;
 
 mod compensation;
 
 use compensation::{Calibration, Raw};
 
+const ABOUT: &str = "\
+- Range: -40 to 85 °C (±1 °C; it warms itself a little), 0 to 100 % (±3 %), 300 to 1100 hPa (±1 hPa).
+- Wiring: 3.3 V, ground, SDA to GPIO 2, SCL to GPIO 3; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`.
+  Address 0x76 with SDO to ground, 0x77 with SDO to 3.3 V; `i2cdetect -y 1` shows it.
+- Trouble: many boards sold as BME280 carry a BMP280, which has no humidity. The driver says so; `bmp280` is for it.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "bme280",
     summary: "temperature, humidity and air pressure, I²C",
+    about: ABOUT,
     example: r#"
 [sensors.air]
 driver = "bme280"
@@ -40,20 +45,11 @@ every = "5s"
 };
 
 #[derive(Debug, Clone)]
-struct Config {
-    bus: u8,
-    address: u8,
-}
+struct Config(OnI2c);
 
-fn read(section: &Section) -> Option<Box<dyn SensorConfig>> {
-    let bus = section.or("bus", 1);
-    let address = section.or("address", 0x76);
-    if !matches!(address, 0x76 | 0x77) {
-        let message = format!("a BME280 cannot be at address {address:#04x}");
-        section.wrong("address", message, "it is at 0x76 (SDO to ground) or 0x77 (SDO to 3.3 V)");
-        return None;
-    }
-    Some(Box::new(Config { bus, address }))
+fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
+    let addresses = [(0x76, "SDO to ground"), (0x77, "SDO to 3.3 V")];
+    Some(Box::new(Config(OnI2c::read(section, "BME280", &addresses)?)))
 }
 
 const CHANNELS: &[Channel] = &[
@@ -68,33 +64,36 @@ impl SensorConfig for Config {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim::I2c { bus: self.bus, address: self.address }]
+        self.0.claims()
     }
 
     fn lane(&self) -> String {
-        format!("i2c-{}", self.bus)
+        self.0.lane()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
-        let mut wire = Wire {
-            device: format!("BME280 at {:#04x} on I²C bus {}", self.address, self.bus),
-            i2c: hardware.i2c(self.bus)?,
-            delay: hardware.delay(),
-            address: self.address,
-        };
-        let calibration = wire.start()?;
-        Ok(Box::new(Bme280 { wire, calibration }))
+        let mut chip = self.0.open(hardware)?;
+        bosch::check_id(&mut chip, "BME280", &[bosch::BME280])?;
+        chip.set(register::RESET, SOFT_RESET)?;
+        bosch::wait_until_clear(&mut chip, STARTING, UPDATING, "it does not come back from its reset")?;
+        chip.set(register::CONFIG, 0)?;
+        let (one, two) = (chip.registers(register::CALIBRATION_1)?, chip.registers(register::CALIBRATION_2)?);
+        let calibration = Calibration::parse(&one, &two);
+        if !calibration.trimming.is_plausible() {
+            let what = "its calibration is empty; check the wiring, or the chip is broken";
+            return Err(DriverError::corrupt(chip.name(), what));
+        }
+        Ok(Box::new(Bme280 { chip, calibration }))
     }
 
     fn chip(&self) -> Option<Chip> {
-        Some(Chip::I2c { bus: self.bus, address: self.address, model: Box::new(Model::new(CHIP_ID, SAMPLE)) })
+        Some(Chip::I2c { bus: self.0.bus, address: self.0.address, model: Box::new(Model::new(bosch::BME280, SAMPLE)) })
     }
 }
 
 /// Table 18.
 mod register {
     pub const CALIBRATION_1: u8 = 0x88;
-    pub const ID: u8 = 0xd0;
     pub const RESET: u8 = 0xe0;
     pub const CALIBRATION_2: u8 = 0xe1;
     pub const CTRL_HUM: u8 = 0xf2;
@@ -104,123 +103,57 @@ mod register {
     pub const DATA: u8 = 0xf7;
 }
 
-const CHIP_ID: u8 = 0x60;
 const SOFT_RESET: u8 = 0xb6;
-/// In `STATUS`: it converts.
-const MEASURING: u8 = 0x08;
-/// In `STATUS`: it copies its calibration after a reset.
-const UPDATING: u8 = 0x01;
+/// It converts.
+const MEASURING: (u8, u8) = (register::STATUS, 0x08);
+/// It copies its calibration after a reset.
+const UPDATING: (u8, u8) = (register::STATUS, 0x01);
 /// Each quantity once, without the filter, as for "weather monitoring" (3.5.1).
 const HUMIDITY_ONCE: u8 = 0b001;
 const FORCED_ONCE: u8 = 0b001 << 5 | 0b001 << 2 | 0b01;
+/// At most (table 1).
+const STARTING: Duration = Duration::from_millis(2);
 /// The longest that such a measurement takes, by the formula of 9.1: 1.25 + 2.3 + 2.3 + 0.575 + 2.3 + 0.575 ms.
-const MEASUREMENT_MS: u32 = 10;
-/// What the data registers hold when a quantity was not measured (3.4.1 to 3.4.3, and after a reset).
-const SKIPPED: u32 = 0x80000;
+const CONVERTING: Duration = Duration::from_millis(10);
+/// What the humidity holds when it was not measured (3.4.1 to 3.4.3, and after a reset).
 const SKIPPED_HUMIDITY: u16 = 0x8000;
 
 struct Bme280 {
-    wire: Wire,
+    chip: I2cDevice,
     calibration: Calibration,
 }
 
 impl Driver for Bme280 {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let raw = self.wire.measure()?;
+        let raw = self.measure()?;
         let Some(values) = self.calibration.compensate(raw) else {
-            return Err(self.wire.corrupt("a value is outside what the chip can measure"));
+            return Err(DriverError::corrupt(self.chip.name(), "a value is outside what the chip can measure"));
         };
         Ok(vec![values.celsius, values.percent, values.pascal / 100.0])
     }
 }
 
-/// The chip's registers over I²C.
-struct Wire {
-    device: String,
-    i2c: I2c,
-    delay: Delay,
-    address: u8,
-}
-
-impl Wire {
-    fn start(&mut self) -> Result<Calibration, DriverError> {
-        let [id] = self.get(register::ID)?;
-        if id != CHIP_ID {
-            return Err(DriverError::WrongChip { device: self.device.clone(), found: other_chip(id) });
-        }
-        self.set(register::RESET, SOFT_RESET)?;
-        self.wait(2, UPDATING, "it does not come back from its reset")?;
-        self.set(register::CONFIG, 0)?;
-        let calibration = Calibration::parse(&self.get(register::CALIBRATION_1)?, &self.get(register::CALIBRATION_2)?);
-        // Both zero and all ones are what a broken bus or an empty memory gives.
-        if !calibration.is_plausible() {
-            return Err(self.corrupt("its calibration is empty; check the wiring, or the chip is broken"));
-        }
-        Ok(calibration)
-    }
-
+impl Bme280 {
     fn measure(&mut self) -> Result<Raw, DriverError> {
         // CTRL_HUM counts only once CTRL_MEAS was written (5.4.3).
-        self.set(register::CTRL_HUM, HUMIDITY_ONCE)?;
-        self.set(register::CTRL_MEAS, FORCED_ONCE)?;
-        self.wait(MEASUREMENT_MS, MEASURING, "it does not finish its measurement")?;
-        let raw = Raw::parse(self.get(register::DATA)?);
+        self.chip.set(register::CTRL_HUM, HUMIDITY_ONCE)?;
+        self.chip.set(register::CTRL_MEAS, FORCED_ONCE)?;
+        bosch::wait_until_clear(&mut self.chip, CONVERTING, MEASURING, "it does not finish its measurement")?;
+        let raw = Raw::parse(self.chip.registers(register::DATA)?);
         let skipped = [raw.temperature == SKIPPED, raw.pressure == SKIPPED, raw.humidity == SKIPPED_HUMIDITY];
         // One of these codes may also be a value: 0x8000 lies in the midst of what is usual for the humidity.
         if skipped.contains(&true) && (skipped == [true; 3] || !self.was_told_to_measure()?) {
-            return Err(self.no_value("it has not measured; it may have lost its power for a moment"));
+            let what = "it has not measured; it may have lost its power for a moment";
+            return Err(DriverError::no_value(self.chip.name(), what));
         }
         Ok(raw)
     }
 
     /// A chip that has lost its power since has lost its settings too.
     fn was_told_to_measure(&mut self) -> Result<bool, DriverError> {
-        let ([humidity], [others]) = (self.get(register::CTRL_HUM)?, self.get(register::CTRL_MEAS)?);
+        let (humidity, others) = (self.chip.register(register::CTRL_HUM)?, self.chip.register(register::CTRL_MEAS)?);
         // The last two bits are the mode, which goes back to sleep.
         Ok(humidity & 0b111 == HUMIDITY_ONCE && others >> 2 == FORCED_ONCE >> 2)
-    }
-
-    /// Waits until a bit of the status is clear: first as long as it should take, then a little more.
-    fn wait(&mut self, ms: u32, bit: u8, otherwise: &str) -> Result<(), DriverError> {
-        self.delay.delay_ms(ms);
-        for _ in 0..10 {
-            let [status] = self.get(register::STATUS)?;
-            if status & bit == 0 {
-                return Ok(());
-            }
-            self.delay.delay_ms(2);
-        }
-        Err(self.no_value(otherwise))
-    }
-
-    fn get<const N: usize>(&mut self, register: u8) -> Result<[u8; N], DriverError> {
-        let mut bytes = [0; N];
-        self.i2c.write_read(self.address, &[register], &mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn set(&mut self, register: u8, value: u8) -> Result<(), DriverError> {
-        Ok(self.i2c.write(self.address, &[register, value])?)
-    }
-
-    fn corrupt(&self, what: &str) -> DriverError {
-        DriverError::Corrupt { device: self.device.clone(), what: what.to_owned() }
-    }
-
-    fn no_value(&self, what: &str) -> DriverError {
-        DriverError::NoValue { device: self.device.clone(), what: what.to_owned() }
-    }
-}
-
-fn other_chip(id: u8) -> String {
-    match id {
-        0x56..=0x58 => format!(
-            "found chip id {id:#04x}, which is a BMP280: it has no humidity, though many are sold as BME280; \
-             put in a real BME280"
-        ),
-        0x61 => format!("found chip id {id:#04x}, which is a BME680; put in a BME280"),
-        0x00 | 0xff => format!("found chip id {id:#04x}, which is a bus without an answer; check the wiring"),
-        _ => format!("found chip id {id:#04x}, and a BME280 has {CHIP_ID:#04x}; check the address with `i2cdetect`"),
     }
 }
 
@@ -245,7 +178,7 @@ struct Model {
 impl Model {
     fn new(id: u8, (one, two): ([u8; 26], [u8; 7])) -> Self {
         let mut registers = [0; 256];
-        registers[usize::from(register::ID)] = id;
+        registers[usize::from(bosch::ID)] = id;
         registers[usize::from(register::CALIBRATION_1)..][..26].copy_from_slice(&one);
         registers[usize::from(register::CALIBRATION_2)..][..7].copy_from_slice(&two);
         let mut model = Self { registers, pointer: 0, humidity: 0, calibration: Calibration::parse(&one, &two) };
@@ -284,9 +217,9 @@ impl Model {
         else {
             return;
         };
-        let temperature = lowest(0xfffff, |raw| cal.fine(raw) / 5120.0 >= celsius);
-        let fine = cal.fine(temperature);
-        let pressure = lowest(0xfffff, |raw| cal.pascal(raw, fine) <= hectopascal * 100.0);
+        let temperature = lowest(0xfffff, |raw| bosch::celsius(cal.trimming.fine(raw)) >= celsius);
+        let fine = cal.trimming.fine(temperature);
+        let pressure = lowest(0xfffff, |raw| cal.trimming.pascal(raw, fine) <= hectopascal * 100.0);
         let humidity = lowest(0xffff, |raw| cal.percent(raw as u16, fine) >= percent) as u16;
         let on = |sampling: u8| sampling != 0;
         self.store(
@@ -391,19 +324,24 @@ mod tests {
     fn read_from(model: impl I2cChip + 'static) -> Result<Vec<f64>, DriverError> {
         let hardware = testing::world();
         hardware.plug(Chip::I2c { bus: 1, address: 0x76, model: Box::new(model) }, "air");
-        Config { bus: 1, address: 0x76 }.open(&hardware)?.read()
+        at(0x76).open(&hardware)?.read()
+    }
+
+    fn at(address: u8) -> Config {
+        Config(OnI2c { chip: "BME280", bus: 1, address })
     }
 
     fn told(data: Raw) -> Told {
-        Told { model: Model::new(CHIP_ID, SAMPLE), status: 0, data: Some(data), loses_power: false }
+        Told { model: Model::new(bosch::BME280, SAMPLE), status: 0, data: Some(data), loses_power: false }
     }
 
     #[test]
     fn the_trimming_is_the_datasheets() {
         let cal = sample();
-        assert_eq!((cal.t1, cal.t2, cal.t3), (27504.0, 26435.0, -1000.0));
-        assert_eq!(cal.p1, 36477.0);
-        assert_eq!(cal.p, [-10685.0, 3024.0, 2855.0, 140.0, -7.0, 15500.0, -14600.0, 6000.0]);
+        let trimming = cal.trimming;
+        assert_eq!((trimming.t1, trimming.t2, trimming.t3), (27504.0, 26435.0, -1000.0));
+        assert_eq!(trimming.p1, 36477.0);
+        assert_eq!(trimming.p, [-10685.0, 3024.0, 2855.0, 140.0, -7.0, 15500.0, -14600.0, 6000.0]);
         assert_eq!((cal.h1, cal.h2, cal.h3, cal.h4, cal.h5, cal.h6), (75.0, 364.0, 0.0, 315.0, 50.0, 30.0));
     }
 
@@ -479,7 +417,8 @@ mod tests {
 
     #[test]
     fn a_chip_that_never_finishes_is_waited_for_only_so_long() {
-        let busy = Told { model: Model::new(CHIP_ID, SAMPLE), status: MEASURING, data: None, loses_power: false };
+        let busy =
+            Told { model: Model::new(bosch::BME280, SAMPLE), status: MEASURING.1, data: None, loses_power: false };
         let error = read_from(busy).unwrap_err().to_string();
         assert!(error.contains("does not finish"), "{error}");
     }
@@ -495,13 +434,13 @@ mod tests {
 
     #[test]
     fn an_empty_calibration_is_refused() {
-        let error = read_from(Model::new(CHIP_ID, ([0; 26], [0; 7]))).unwrap_err();
+        let error = read_from(Model::new(bosch::BME280, ([0; 26], [0; 7]))).unwrap_err();
         assert!(matches!(error, DriverError::Corrupt { .. }), "{error}");
     }
 
     #[test]
     fn nobody_at_the_address_is_said_plainly() {
-        let error = Config { bus: 1, address: 0x77 }.open(&testing::world()).err().unwrap();
+        let error = at(0x77).open(&testing::world()).err().unwrap();
         assert!(error.to_string().starts_with("no answer from address 0x77 on I²C bus 1"), "{error}");
     }
 

@@ -34,6 +34,7 @@ impl Config {
         let channels = device.as_ref().map(|_| measured.iter().map(|one| (one.name, one.quantity)).collect());
         devices.add_sensor(name, Sensor { channels, every });
         let power = Power::read(&section, devices);
+        devices.hear(&section, "compensation", device.as_ref().map(|device| device.inputs()).unwrap_or_default());
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         // Which keys an unknown driver has, nobody knows.
         if let Some(driver) = driver {

@@ -1,11 +1,5 @@
 //! DS18B20: temperature from -55 to 125 °C on the 1-Wire bus, good to 0.5 °C, and waterproof on a cable.
 //!
-//! - Wiring: data to GPIO 4 with 4.7 kΩ to 3.3 V; power to 3.3 V, ground to ground. `dtoverlay=w1-gpio` in
-//!   `/boot/firmware/config.txt`, then a reboot. `ls /sys/bus/w1/devices` shows the ids.
-//! - The kernel speaks 1-Wire, since its timing is beyond user space. A read takes 750 ms at 12 bits.
-//! - Trouble: 85 °C is what the chip holds after power-on, so a chip that loses power while it converts says 85 °C.
-//!   A data line at ground gives zeros only, whose check sum is right. Neither is taken for a temperature.
-//!
 //! Source: DS18B20 datasheet (Maxim 19-7487), "Memory" and table 1; the kernel's `w1_therm`.
 
 use crate::config::Section;
@@ -15,9 +9,18 @@ use crate::model::{Claim, Quantity};
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 
+const ABOUT: &str = "\
+- Wiring: data to GPIO 4 with 4.7 kΩ to 3.3 V; power to 3.3 V, ground to ground. `dtoverlay=w1-gpio` in
+  `/boot/firmware/config.txt`, then a reboot. `ls /sys/bus/w1/devices` shows the ids.
+- The kernel speaks 1-Wire, since its timing is beyond user space. A read takes 750 ms at 12 bits.
+- Trouble: 85 °C is what the chip holds after power-on, so a chip that loses power while it converts says 85 °C.
+  A data line at ground gives zeros only, whose check sum is right. Neither is taken for a temperature.
+";
+
 pub(super) const ENTRY: Entry = Entry {
     name: "ds18b20",
     summary: "temperature, 1-Wire: -55 to 125 °C on a cable",
+    about: ABOUT,
     example: r#"
 [sensors.tank]
 driver = "ds18b20"

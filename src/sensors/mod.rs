@@ -1,17 +1,31 @@
 //! Sensors: one actor for all of them, one file for each chip.
 //!
-//! To add a chip, write its file in the order of `ds18b20.rs` and name it in [`DRIVERS`].
+//! To add a chip, write its file in the order of `ds18b20.rs` and name it in [`DRIVERS`]. What a person needs to know of it (range,
+//! wiring, address, trouble) stands in its [`Entry`], from where `homeostat drivers` and docs/drivers.md have it.
 
 pub mod actor;
 mod ads1115;
+mod aht20;
 mod bme280;
+pub mod calibration;
+mod bmp280;
+mod bosch;
+pub mod compensation;
 pub mod computed;
 mod config;
+mod crc;
 mod ds18b20;
 pub mod filter;
+mod lm75;
+mod mcp9808;
 pub mod recovery;
+mod sensirion;
+mod sht3x;
+mod sht4x;
+mod shtc3;
 #[cfg(test)]
 mod testing;
+mod tmp102;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -20,11 +34,25 @@ use std::time::Duration;
 use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
-use crate::hardware::{Hardware, HardwareError};
-use crate::model::{Claim, Quantity, SensorId};
+use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
+use crate::model::{ChannelId, Claim, Quantity, SensorId};
 
 /// Every sensor driver there is.
-pub static DRIVERS: &[Entry] = &[ads1115::ENTRY, bme280::ENTRY, ds18b20::ENTRY];
+#[rustfmt::skip]
+pub static DRIVERS: &[Entry] = &[
+    ads1115::ENTRY,
+    aht20::ENTRY,
+    bme280::ENTRY,
+    bmp280::ENTRY,
+    ds18b20::ENTRY,
+    lm75::ENTRY,
+    mcp9808::ENTRY,
+    sht3x::ENTRY,
+    sht4x::ENTRY,
+    shtc3::ENTRY,
+    tmp102::ENTRY,
+    lm75::ENTRY_TMP105,
+];
 
 /// A driver's row in the table.
 pub struct Entry {
@@ -32,6 +60,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for `homeostat drivers` and the documentation.
     pub summary: &'static str,
+    /// Range, wiring, address and trouble, as a Markdown list of short items.
+    pub about: &'static str,
     /// A `[sensors.NAME]` table that works; each is parsed in a test.
     pub example: &'static str,
     /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.
@@ -39,7 +69,7 @@ pub struct Entry {
 }
 
 /// A `[sensors.NAME]` table, checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Its name.
     pub id: SensorId,
@@ -54,6 +84,28 @@ pub struct Config {
     /// What the table says of each channel, in the order of the driver's channels.
     pub options: Vec<filter::Options>,
 }
+
+impl Config {
+    /// Finds the device and makes it ready, or takes what stands in for it in a simulated world. Runs in the lane, and may block.
+    pub fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+        match hardware.stand_in(self.id.as_str()) {
+            Some(values) => Ok(Box::new(Simulated(values))),
+            None => self.device.open(hardware),
+        }
+    }
+}
+
+/// What a simulated world has in place of a chip that it has no model of.
+struct Simulated(StandIn);
+
+impl Driver for Simulated {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        Ok((self.0)())
+    }
+}
+
+/// An open driver, or none. Each life of a sensor has its own, for a hang may keep that of the life before.
+pub type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
 
 /// The filters of a sensor's channels, in the order of the driver's channels. They outlive the sensor's actor.
 pub type Filters = Arc<Mutex<Vec<Filter>>>;
@@ -78,6 +130,11 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// The lane it is read through: `i2c-1`, `w1`.
     fn lane(&self) -> String;
 
+    /// Channels of other sensors that its values depend on, such as the air's humidity for a gas sensor.
+    fn inputs(&self) -> &[ChannelId] {
+        &[]
+    }
+
     /// How long one read or open may take before the device counts as hung.
     fn deadline(&self) -> Duration {
         Duration::from_secs(2)
@@ -96,6 +153,23 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
 pub trait Driver: Send {
     /// One value for each channel, in the order of [`SensorConfig::channels`]. Runs in the lane, and may block.
     fn read(&mut self) -> Result<Vec<f64>, DriverError>;
+
+    /// Called before each read with the fresh values of [`SensorConfig::inputs`], in their order; `None` where there is none.
+    fn hear(&mut self, inputs: &[Option<f64>]) {
+        let _ = inputs;
+    }
+
+    /// Called once after it was opened. Whenever `wake` is called the sensor is read at once, and not only in its interval.
+    fn wake_by(&mut self, wake: Wake) -> Result<(), DriverError> {
+        let _ = wake;
+        Ok(())
+    }
+
+    /// Carries out a step of a calibration, such as `["mid", "7.00"]`, and says what the device answered. Runs in the lane.
+    fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
+        let _ = step;
+        Err(DriverError::NoCalibration)
+    }
 }
 
 /// Why a device gave no values.
@@ -120,6 +194,9 @@ pub enum DriverError {
         /// Which check failed.
         what: String,
     },
+    /// There is nothing in the device that could be calibrated.
+    #[error("its chip keeps no calibration of its own; use `offset`, `scale` or `points` of its channel")]
+    NoCalibration,
     /// The chip itself says that it has no value.
     #[error("{device} has no value: {what}")]
     NoValue {
@@ -128,4 +205,21 @@ pub enum DriverError {
         /// Why, and what to do.
         what: String,
     },
+}
+
+impl DriverError {
+    /// Something answered, but it is not this chip.
+    pub fn wrong_chip(device: &str, found: impl Into<String>) -> Self {
+        Self::WrongChip { device: device.to_owned(), found: found.into() }
+    }
+
+    /// The bytes arrived damaged.
+    pub fn corrupt(device: &str, what: impl Into<String>) -> Self {
+        Self::Corrupt { device: device.to_owned(), what: what.into() }
+    }
+
+    /// The chip itself says that it has no value.
+    pub fn no_value(device: &str, what: impl Into<String>) -> Self {
+        Self::NoValue { device: device.to_owned(), what: what.into() }
+    }
 }

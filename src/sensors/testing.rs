@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use toml::de::DeTable;
 
-use super::{DriverError, Entry, SensorConfig};
+use super::{Driver, DriverError, Entry, SensorConfig};
 use crate::clock::Clock;
 use crate::config::{Diagnostic, Section};
+use crate::hardware::recorded::Recorded;
 use crate::hardware::simulated::{self, Simulated};
 
 /// A world without plants and without chips.
@@ -38,6 +39,26 @@ pub fn in_room(
     let config = config.unwrap();
     hardware.plug(config.chip().unwrap(), "sensor");
     config.open(&hardware)?.read()
+}
+
+/// A sensor with these keys, opened on a board that plays a recorded exchange.
+pub fn opened(entry: &Entry, keys: &str, board: &Recorded) -> Result<Box<dyn Driver>, DriverError> {
+    let (config, found) = read(entry, keys);
+    assert_eq!(found, []);
+    config.unwrap().open(board)
+}
+
+/// One read of it, after which nothing of the exchange is left.
+pub fn read_once(entry: &Entry, keys: &str, board: &Recorded) -> Result<Vec<f64>, DriverError> {
+    let values = opened(entry, keys, board)?.read()?;
+    board.done();
+    Ok(values)
+}
+
+/// Values of a datasheet's example, to its last digit.
+pub fn assert_near(values: &[f64], expected: &[f64], within: f64) {
+    let near = values.len() == expected.len() && values.iter().zip(expected).all(|(a, b)| (a - b).abs() <= within);
+    assert!(near, "{values:?} is not {expected:?}");
 }
 
 /// What a driver finds wrong with its keys.

@@ -8,6 +8,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::State;
@@ -15,7 +16,7 @@ use super::failure::Failure;
 use crate::bus::Past;
 use crate::message::{self, ControllerState};
 use crate::model::{ChannelId, ControllerId, OutputId, Reading, SensorId, Timestamp};
-use crate::payload::{self, Acknowledged, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json};
+use crate::payload::{self, Acknowledged, Calibrate, Calibrated, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json};
 use crate::supervisor::Stage;
 
 /// A reload begins drivers, which have deadlines of their own; this is for the case that they fail.
@@ -135,6 +136,24 @@ pub(super) async fn acknowledge(state: Data<State>, name: Path<String>, _whole: 
     }
     let stands = state.alarms.standing_now().iter().any(|alarm| *alarm.name == **name);
     ok(&Acknowledged { alarm: name.as_str().into(), stands })
+}
+
+pub(super) async fn calibrate(state: Data<State>, name: Path<String>, body: Bytes) -> Answer {
+    let Some(calibrator) = state.bus.calibrator(&name) else {
+        let sensors = state.bus.sensors();
+        return Err(Failure::no_such("sensor with a device", &name, sensors.keys().map(SensorId::as_str)));
+    };
+    let Calibrate { step } = read(&body, "{\"step\": [\"mid\", \"7.00\"]}")?;
+    match calibrator(step).await {
+        Ok(answer) => ok(&Calibrated { answer: answer.into() }),
+        Err(error) => Err(Failure::new(StatusCode::CONFLICT, error, "`homeostat drivers` tells its steps")),
+    }
+}
+
+/// The body of a request.
+fn read<T: DeserializeOwned>(body: &Bytes, example: &str) -> Result<T, Failure> {
+    let wrong = |error| Failure::new(StatusCode::BAD_REQUEST, format!("the body: {error}"), format!("write {example}"));
+    serde_json::from_slice(body).map_err(wrong)
 }
 
 pub(super) async fn reload(state: Data<State>, _whole: Bytes) -> Answer {

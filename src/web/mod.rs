@@ -6,6 +6,7 @@
 //! GET  /api/v1/sensors/NAME                 /outputs/NAME, /controllers/NAME, /alarms/NAME: one of them
 //! GET  /api/v1/outputs/NAME/why             the chain from a reading to the pin, and how it came to be so
 //! POST /api/v1/alarms/NAME/acknowledge      a person knows
+//! POST /api/v1/sensors/NAME/calibrate       a step of its calibration: {"step": ["mid", "7.00"]}
 //! POST /api/v1/reload                       read the configuration again and apply it
 //! POST /api/v1/flush                        write what waits in memory to the database, for whoever reads that next
 //! ```
@@ -60,7 +61,7 @@ const LONGEST_STOP: Duration = Duration::from_millis(500);
 pub struct State {
     /// `[node] name`
     pub node: Arc<str>,
-    /// `simulated` or `raspberry-pi`
+    /// `simulated`, `raspberry-pi` or `linux`
     pub hardware: &'static str,
     /// The configuration's file.
     pub config: PathBuf,
@@ -143,6 +144,7 @@ fn routes(api: &mut ServiceConfig) {
     api.service(get("status", web::get().to(answer::status)))
         .service(get("sensors", web::get().to(answer::sensors)))
         .service(get("sensors/{name}", web::get().to(answer::sensor)))
+        .service(post("sensors/{name}/calibrate", web::post().to(answer::calibrate)))
         .service(get("outputs", web::get().to(answer::outputs)))
         .service(get("outputs/{name}", web::get().to(answer::output)))
         .service(get("outputs/{name}/why", web::get().to(answer::why)))

@@ -304,7 +304,7 @@ pub static HOUSE: LazyLock<House> = LazyLock::new(|| {
         name: output.id.as_str().to_owned(),
         claim: output.device.claims().remove(0),
         lane: output.device.lane(),
-        actuator: output.device.actuator(),
+        actuator: output.device.actuator().unwrap(),
         safe: output.limits.safe,
         limits: output.limits.clone(),
         only_while: output.interlocks.only_while.iter().map(|id| id.as_str().to_owned()).collect(),

@@ -30,7 +30,7 @@ use super::lane::{Lane, LaneError};
 use crate::model::{Interlock, Level, Monotonic, OutputId};
 use crate::panics::locked;
 
-pub use self::slot::Slot;
+pub use self::slot::{DEADLINE, Slot};
 pub use self::table::Fall;
 
 /// Between two attempts to make an output safe at the end.
@@ -84,6 +84,20 @@ pub enum WriteError {
 /// Takes the hardware of one output, at the given level from the first moment on.
 pub type OpenLine = Box<dyn Fn(Level) -> Result<Box<dyn Line>, HardwareError> + Send + Sync>;
 
+/// On which way a slot's hardware is reached.
+pub struct Way {
+    /// Where its writes take their turn.
+    pub lane: Lane,
+    /// A write that takes longer than this hangs.
+    pub deadline: Duration,
+}
+
+impl From<Lane> for Way {
+    fn from(lane: Lane) -> Self {
+        Self { lane, deadline: DEADLINE }
+    }
+}
+
 /// An output that the bank made safe by itself.
 #[derive(Debug)]
 pub struct Released {
@@ -103,13 +117,14 @@ pub struct Bank {
 
 impl Bank {
     /// Adds an output. Nothing is opened yet.
-    pub fn add(&self, output: &OutputId, lane: Lane, safe: Level, open: OpenLine) -> Arc<Slot> {
+    pub fn add(&self, output: &OutputId, way: impl Into<Way>, safe: Level, open: OpenLine) -> Arc<Slot> {
+        let way = way.into();
         let make = |key| {
             Arc::new(Slot {
                 key,
                 id: output.clone(),
                 who: format!("output {output}").into(),
-                lane,
+                way,
                 safe,
                 line: Mutex::default(),
                 open,
@@ -160,7 +175,7 @@ impl Bank {
     fn drop_gone(&self) {
         let gone = locked(&self.table).gone();
         for slot in gone {
-            slot.lane.clone().discard(&slot.who.clone(), Retired(slot));
+            slot.way.lane.clone().discard(&slot.who.clone(), Retired(slot));
         }
     }
 

@@ -6,20 +6,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::table::{Key, Pin, Table, Turn};
-use super::{Confirmation, Line, OpenLine, WriteError};
-use crate::hardware::lane::{Lane, LaneError};
+use super::{Confirmation, Line, OpenLine, Way, WriteError};
+use crate::hardware::lane::LaneError;
 use crate::model::{Interlock, Level, Monotonic, OutputId};
 use crate::panics::{self, locked};
 
 /// A write to a pin that takes longer than this hangs.
-pub(super) const DEADLINE: Duration = Duration::from_millis(500);
+pub const DEADLINE: Duration = Duration::from_millis(500);
 
 /// One output's hardware.
 pub struct Slot {
     pub(super) key: Key,
     pub(super) id: OutputId,
     pub(super) who: Arc<str>,
-    pub(super) lane: Lane,
+    pub(super) way: Way,
     pub(super) safe: Level,
     pub(super) line: Mutex<Option<Box<dyn Line>>>,
     pub(super) open: OpenLine,
@@ -150,8 +150,8 @@ pub(super) async fn settle(table: &Arc<Mutex<Table>>, slot: &Arc<Slot>) -> Resul
     // The first is also run when nobody waits for it any more: behind a hang, the last word must still reach the pin. Others
     // would only fill the lane.
     let carried = match first {
-        true => slot.lane.run_surely(&slot.who, DEADLINE, job).await,
-        false => slot.lane.run(&slot.who, DEADLINE, job).await,
+        true => slot.way.lane.run_surely(&slot.who, slot.way.deadline, job).await,
+        false => slot.way.lane.run(&slot.who, slot.way.deadline, job).await,
     };
     let error = match carried {
         Ok(result) => return result,

@@ -16,7 +16,7 @@ use crate::panics::{self, locked};
 pub(super) async fn verify(table: &Arc<Mutex<Table>>) {
     let mut lanes: BTreeMap<Arc<str>, (Lane, Vec<Arc<Slot>>)> = BTreeMap::new();
     for entry in locked(table).entries.values() {
-        let lane = &entry.slot.lane;
+        let lane = &entry.slot.way.lane;
         let (_, slots) = lanes.entry(lane.name().clone()).or_insert_with(|| (lane.clone(), Vec::new()));
         slots.push(entry.slot.clone());
     }

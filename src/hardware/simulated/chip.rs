@@ -3,15 +3,17 @@
 use embedded_hal::i2c::Operation;
 
 use crate::hardware::HardwareError;
-use crate::model::Quantity;
+use crate::model::{OutputId, Quantity};
 
 /// Which hardware an output acts through, so that the world can feel it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actuator {
     /// A GPIO line, by its Broadcom number.
     Pin(u8),
     /// A hardware PWM channel.
     Pwm(u8),
+    /// Anything else, which the world has no model of: the output itself takes its place.
+    Device(OutputId),
 }
 
 /// A chip in the simulated world, and where it is connected.

@@ -35,6 +35,7 @@ pub(super) enum Deed {
 pub(super) fn device(claim: &Claim) -> Claim {
     match *claim {
         Claim::I2cInput { bus, address, .. } => Claim::I2c { bus, address },
+        Claim::SpiInput { bus, select, .. } => Claim::Spi { bus, select },
         ref claim => claim.clone(),
     }
 }
@@ -72,7 +73,7 @@ fn broken(target: &Claim) -> HardwareError {
     match target {
         Claim::I2c { .. } | Claim::I2cInput { .. } => HardwareError::NoAcknowledge { what: target.to_string() },
         Claim::OneWire(_) => super::no_such_device(target),
-        Claim::Pin(_) | Claim::Pwm(_) => {
+        Claim::Pin(_) | Claim::Pwm(_) | Claim::Spi { .. } | Claim::SpiInput { .. } | Claim::Serial(_) => {
             HardwareError::Io { what: target.to_string(), reason: "injected fault".to_owned() }
         }
     }

@@ -5,6 +5,7 @@ use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::fault::Deed;
 use super::{Actuator, Simulated};
+use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::{Active, DigitalInput, DigitalOutput, HardwareError, OneWire, Pwm};
 use crate::model::{Claim, Level};
 
@@ -142,5 +143,22 @@ impl Pwm for PwmChannel {
 impl Drop for PwmChannel {
     fn drop(&mut self) {
         self.world.strike_drop(&Claim::Pwm(self.channel));
+    }
+}
+
+/// An output that the world has no model of.
+pub(super) struct AnyOutput {
+    pub world: Simulated,
+    pub actuator: Actuator,
+}
+
+impl Line for AnyOutput {
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        self.world.drive(self.actuator.clone(), level);
+        Ok(Confirmation::ReadBack)
+    }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        Ok(self.world.level_of(&self.actuator))
     }
 }

@@ -29,11 +29,15 @@ pub use self::chip::{Actuator, Chip, I2cChip, OneWireChip, Probe};
 pub use self::config::Config;
 pub use self::fault::Fault;
 use self::fault::{Deed, Faults, device};
-use self::handle::{Bus, InputPin, NoDelay, OutputPin, PwmChannel, WireDevice};
+use self::handle::{AnyOutput, Bus, InputPin, NoDelay, OutputPin, PwmChannel, WireDevice};
 use self::record::Record;
 use self::stuck::Stuck;
 use self::world::World;
-use super::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, OneWire, Pull, Pwm, Recovered};
+use super::bank::Line;
+use super::{
+    Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, InputSettings, Latch, Latches, OneWire,
+    Pull, Pwm, Recovered, StandIn, Wake,
+};
 use crate::clock::Clock;
 use crate::model::{Claim, Level, Monotonic, OutputId, Quantity};
 use crate::panics::locked;
@@ -55,6 +59,8 @@ struct Shared {
     /// By bus and address: usually one, several where sensors share a converter.
     i2c: BTreeMap<(u8, u8), Vec<Plugged<dyn I2cChip>>>,
     one_wire: BTreeMap<String, Plugged<dyn OneWireChip>>,
+    /// Sensors without a model of their chip: their element, and what they measure.
+    stand_ins: BTreeMap<String, (usize, Vec<Quantity>)>,
     levels: BTreeMap<Actuator, Level>,
     /// Which electrical level means "on" for each driven pin.
     active: BTreeMap<u8, Active>,
@@ -66,6 +72,7 @@ struct Shared {
     garbage: fastrand::Rng,
     record: Option<Record>,
     stuck: Stuck,
+    latches: Arc<Latches>,
 }
 
 /// A chip and the number of its sensing element in the world.
@@ -83,6 +90,7 @@ impl Simulated {
             world: World::new(config, clock.now()),
             i2c: BTreeMap::new(),
             one_wire: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
             levels: BTreeMap::new(),
             active: BTreeMap::new(),
             pulled_up: BTreeMap::new(),
@@ -91,6 +99,7 @@ impl Simulated {
             faults: Faults::new(),
             record: None,
             stuck: Stuck::default(),
+            latches: Arc::default(),
         };
         Self { clock, before: Duration::ZERO, shared: Arc::new(Mutex::new(shared)) }
     }
@@ -117,6 +126,14 @@ impl Simulated {
         }
     }
 
+    /// Lets the world give the values of a sensor whose chip it has no model of.
+    pub fn stand_in_for(&self, sensor: &str, quantities: Vec<Quantity>) {
+        let now = self.now();
+        let mut shared = self.lock();
+        let element = shared.world.add_element(sensor, now);
+        shared.stand_ins.insert(sensor.to_owned(), (element, quantities));
+    }
+
     /// Takes a sensor's chip away. Who still speaks to it gets no answer.
     pub fn unplug(&self, sensor: &str) {
         let mut shared = self.lock();
@@ -125,6 +142,7 @@ impl Simulated {
         }
         shared.i2c.retain(|_, chips| !chips.is_empty());
         shared.one_wire.retain(|_, chip| chip.sensor != sensor);
+        shared.stand_ins.remove(sensor);
     }
 
     /// Another world from now on. Plants that begin as those of before go on as they are, and so do chips and pins.
@@ -151,7 +169,12 @@ impl Simulated {
 
     /// For tests: the level of a PWM channel; `None` if nobody ever drove it.
     pub fn pwm_level(&self, channel: u8) -> Option<Level> {
-        self.lock().levels.get(&Actuator::Pwm(channel)).copied()
+        self.level_of(&Actuator::Pwm(channel))
+    }
+
+    /// For tests: the level of an output's hardware; `None` if nobody ever drove it.
+    pub fn level_of(&self, actuator: &Actuator) -> Option<Level> {
+        self.lock().levels.get(actuator).copied()
     }
 
     /// For tests: every change of a pin with its time, first the level it was opened with. At most the latest 100 000.
@@ -248,11 +271,11 @@ impl Simulated {
         if let Some(output) = wires.get(&actuator) {
             world.set_level(output, level, now);
         }
-        if levels.insert(actuator, level) == Some(level) {
+        if levels.insert(actuator.clone(), level) == Some(level) {
             return;
         }
         if let Some(record) = record {
-            record.write(self.clock.wall(), actuator, level);
+            record.write(self.clock.wall(), &actuator, level);
         }
         let changes = changes.entry(actuator).or_default();
         if changes.len() == CHANGES {
@@ -296,10 +319,10 @@ impl Hardware for Simulated {
         Ok(Box::new(OutputPin { world: self.clone(), pin }))
     }
 
-    fn input(&self, pin: u8, active: Active, pull: Pull) -> Result<Box<dyn DigitalInput>, HardwareError> {
+    fn input(&self, pin: u8, settings: InputSettings, _: Option<Wake>) -> Result<Box<dyn DigitalInput>, HardwareError> {
         self.strike(Deed::Open, &Claim::Pin(pin))?;
-        self.lock().pulled_up.insert(pin, pull == Pull::Up);
-        Ok(Box::new(InputPin { world: self.clone(), pin, active }))
+        self.lock().pulled_up.insert(pin, settings.pull == Pull::Up);
+        Ok(Box::new(InputPin { world: self.clone(), pin, active: settings.active }))
     }
 
     fn pwm(&self, channel: u8, _frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
@@ -317,8 +340,30 @@ impl Hardware for Simulated {
         Ok(Box::new(WireDevice { world: self.clone(), id: id.to_owned() }))
     }
 
+    fn latch(&self, bus: u8, address: u8) -> Latch {
+        self.lock().latches.get(bus, address)
+    }
+
     fn delay(&self) -> Delay {
         Delay::new(NoDelay)
+    }
+
+    fn stand_in(&self, sensor: &str) -> Option<StandIn> {
+        let (element, quantities) = self.lock().stand_ins.get(sensor)?.clone();
+        let world = self.clone();
+        Some(Box::new(move || {
+            let now = world.now();
+            let mut shared = world.lock();
+            let mut feeling = shared.world.element(element, now);
+            quantities.iter().map(|quantity| feeling.feel(*quantity)).collect()
+        }))
+    }
+
+    fn stand_in_for_output(&self, output: &OutputId, initial: Level) -> Option<Box<dyn Line>> {
+        let actuator = Actuator::Device(output.clone());
+        self.lock().wires.get(&actuator)?;
+        self.drive(actuator.clone(), initial);
+        Some(Box::new(AnyOutput { world: self.clone(), actuator }))
     }
 }
 
@@ -529,8 +574,12 @@ mod tests {
     #[test]
     fn an_input_reads_its_resistor_or_what_drives_it() {
         let world = house(1);
-        assert_eq!(world.input(5, Active::High, Pull::Up).unwrap().get(), Ok(true));
-        assert_eq!(world.input(5, Active::Low, Pull::Up).unwrap().get(), Ok(false));
-        assert_eq!(world.input(6, Active::High, Pull::Down).unwrap().get(), Ok(false));
+        let get = |pin, active, pull| {
+            let settings = InputSettings { active, pull, ..InputSettings::default() };
+            world.input(pin, settings, None).unwrap().get()
+        };
+        assert_eq!(get(5, Active::High, Pull::Up), Ok(true));
+        assert_eq!(get(5, Active::Low, Pull::Up), Ok(false));
+        assert_eq!(get(6, Active::High, Pull::Down), Ok(false));
     }
 }

@@ -19,11 +19,12 @@ impl Record {
     }
 
     /// Appends `1795248000000 pin 17 on` or `1795248000000 pwm 0 30%` in one write, so that a kill leaves no half a line.
-    pub fn write(&mut self, at: Timestamp, actuator: Actuator, level: Level) {
+    pub fn write(&mut self, at: Timestamp, actuator: &Actuator, level: Level) {
         let millis = at.as_millis();
         let line = match actuator {
             Actuator::Pin(pin) => format!("{millis} pin {pin} {}\n", if level.is_on() { "on" } else { "off" }),
             Actuator::Pwm(channel) => format!("{millis} pwm {channel} {:.0}%\n", level.get() * 100.0),
+            Actuator::Device(output) => format!("{millis} output {output} {:.0}%\n", level.get() * 100.0),
         };
         if let Err(error) = self.file.write_all(line.as_bytes())
             && !std::mem::replace(&mut self.failed, true)
@@ -43,10 +44,10 @@ mod tests {
         let file = directory.path().join("pins.log");
         let at = Timestamp::from_millis(1_795_248_000_000);
         let level = |part| Level::new(part).unwrap();
-        Record::open(&file).unwrap().write(at, Actuator::Pin(17), Level::ON);
+        Record::open(&file).unwrap().write(at, &Actuator::Pin(17), Level::ON);
         let mut record = Record::open(&file).unwrap();
-        record.write(at, Actuator::Pwm(0), level(0.3));
-        record.write(at, Actuator::Pin(17), Level::OFF);
+        record.write(at, &Actuator::Pwm(0), level(0.3));
+        record.write(at, &Actuator::Pin(17), Level::OFF);
         assert_eq!(
             std::fs::read_to_string(file).unwrap(),
             "1795248000000 pin 17 on\n1795248000000 pwm 0 30%\n1795248000000 pin 17 off\n"

@@ -23,6 +23,21 @@ fn calm(quantity: Quantity) -> f64 {
         Quantity::Humidity | Quantity::Moisture => 50.0,
         Quantity::Pressure => 1013.25,
         Quantity::Voltage => 1.5,
+        Quantity::CarbonDioxide | Quantity::EquivalentCarbonDioxide => 420.0,
+        Quantity::GasIndex | Quantity::Saturation => 100.0,
+        Quantity::AirQualityIndex => 1.0,
+        Quantity::OrganicCompounds | Quantity::Share => 50.0,
+        Quantity::Resistance => 50_000.0,
+        Quantity::Illuminance | Quantity::Distance | Quantity::DataSize => 500.0,
+        Quantity::Acidity => 7.0,
+        Quantity::Conductivity => 1413.0,
+        Quantity::DissolvedSolids => 700.0,
+        Quantity::RedoxPotential => 225.0,
+        Quantity::DissolvedOxygen => 9.1,
+        Quantity::VapourPressureDeficit => 1.2,
+        Quantity::AbsoluteHumidity => 8.6,
+        Quantity::ParticlesPm1 | Quantity::ParticlesPm25 | Quantity::ParticlesPm10 => 5.0,
+        _ => 0.0,
     }
 }
 
@@ -228,7 +243,10 @@ pub(super) struct Feeling<'a> {
 
 impl Probe for Feeling<'_> {
     fn feel(&mut self, quantity: Quantity) -> f64 {
-        let value = QUANTITIES.iter().position(|one| *one == quantity).map_or(0.0, |number| self.values[number]);
+        let value = QUANTITIES
+            .iter()
+            .position(|one| *one == quantity)
+            .map_or_else(|| calm(quantity), |number| self.values[number]);
         value + self.noise.deviation * gaussian(&mut self.noise.rng)
     }
 }

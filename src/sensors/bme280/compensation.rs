@@ -1,6 +1,9 @@
 //! The BME280's arithmetic: from raw numbers to units, by the chip's own trimming. Pure.
 //!
 //! Source: BST-BME280-DS001 revision 1.23, the floating point form of appendix A, in f64; table 16 for the trimming values.
+//! Temperature and pressure are as in its relatives, and stand in `bosch.rs`.
+
+use super::super::bosch::{self, Trimming};
 
 /// One measurement as the chip gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,8 +17,11 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn parse([p0, p1, p2, t0, t1, t2, h0, h1]: [u8; 8]) -> Self {
-        let twenty = |high, mid, low| u32::from_be_bytes([0, high, mid, low]) >> 4;
-        Self { pressure: twenty(p0, p1, p2), temperature: twenty(t0, t1, t2), humidity: u16::from_be_bytes([h0, h1]) }
+        Self {
+            pressure: bosch::twenty([p0, p1, p2]),
+            temperature: bosch::twenty([t0, t1, t2]),
+            humidity: u16::from_be_bytes([h0, h1]),
+        }
     }
 }
 
@@ -27,14 +33,10 @@ pub(super) struct Values {
     pub(super) pascal: f64,
 }
 
-/// The chip's own trimming values (table 16), by their names in the datasheet: `dig_T1` is `t1`.
+/// The chip's own trimming values (table 16), by their names in the datasheet: `dig_H1` is `h1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Calibration {
-    pub(super) t1: f64,
-    pub(super) t2: f64,
-    pub(super) t3: f64,
-    pub(super) p1: f64,
-    pub(super) p: [f64; 8],
+    pub(super) trimming: Trimming,
     pub(super) h1: f64,
     pub(super) h2: f64,
     pub(super) h3: f64,
@@ -46,16 +48,12 @@ pub(super) struct Calibration {
 impl Calibration {
     /// From the registers at 0x88 and at 0xe1.
     pub(super) fn parse(one: &[u8; 26], two: &[u8; 7]) -> Self {
-        let unsigned = |at: usize| f64::from(u16::from_le_bytes([one[at], one[at + 1]]));
-        let signed = |at: usize| f64::from(i16::from_le_bytes([one[at], one[at + 1]]));
         // Two numbers of twelve bits share the byte at 0xe5.
         let twelve = |high: u8, low: u8| f64::from(i16::from(high.cast_signed()) << 4 | i16::from(low));
+        let mut shared = [0; 24];
+        shared.copy_from_slice(&one[..24]);
         Self {
-            t1: unsigned(0),
-            t2: signed(2),
-            t3: signed(4),
-            p1: unsigned(6),
-            p: std::array::from_fn(|number| signed(8 + 2 * number)),
+            trimming: Trimming::parse(&shared),
             h1: f64::from(one[25]),
             h2: f64::from(i16::from_le_bytes([two[0], two[1]])),
             h3: f64::from(two[2]),
@@ -65,40 +63,15 @@ impl Calibration {
         }
     }
 
-    /// A chip that lost its power while it was read gives all zeros or all ones.
-    pub(super) fn is_plausible(&self) -> bool {
-        ![self.t1, self.p1].iter().any(|value| matches!(value, 0.0 | 65535.0))
-    }
-
     /// All three quantities; `None` if one is outside what the chip can measure.
     pub(super) fn compensate(&self, raw: Raw) -> Option<Values> {
-        let fine = self.fine(raw.temperature);
+        let fine = self.trimming.fine(raw.temperature);
         let values = Values {
-            celsius: fine / 5120.0,
+            celsius: bosch::celsius(fine),
             percent: self.percent(raw.humidity, fine),
-            pascal: self.pascal(raw.pressure, fine),
+            pascal: self.trimming.pascal(raw.pressure, fine),
         };
-        let measurable = (-40.0..=85.0).contains(&values.celsius) && (30_000.0..=110_000.0).contains(&values.pascal);
-        measurable.then_some(values)
-    }
-
-    /// `t_fine`: 5120 times the temperature in °C, which the other two depend on.
-    pub(super) fn fine(&self, raw: u32) -> f64 {
-        let raw = f64::from(raw);
-        let a = (raw / 16384.0 - self.t1 / 1024.0) * self.t2;
-        let b = raw / 131_072.0 - self.t1 / 8192.0;
-        a + b * b * self.t3
-    }
-
-    pub(super) fn pascal(&self, raw: u32, fine: f64) -> f64 {
-        let [p2, p3, p4, p5, p6, p7, p8, p9] = self.p;
-        let a = fine / 2.0 - 64000.0;
-        let b = a * a * p6 / 32768.0 + a * p5 * 2.0;
-        let b = b / 4.0 + p4 * 65536.0;
-        let a = (p3 * a * a / 524_288.0 + p2 * a) / 524_288.0;
-        let a = (1.0 + a / 32768.0) * self.p1;
-        let p = (1_048_576.0 - f64::from(raw) - b / 4096.0) * 6250.0 / a;
-        p + (p9 * p * p / 2_147_483_648.0 + p * p8 / 32768.0 + p7) / 16.0
+        bosch::is_measurable(values.celsius, values.pascal).then_some(values)
     }
 
     pub(super) fn percent(&self, raw: u16, fine: f64) -> f64 {

@@ -24,6 +24,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for `homeostat drivers` and the documentation.
     pub summary: &'static str,
+    /// What it is for, its keys and trouble, as a Markdown list of short items.
+    pub about: &'static str,
     /// A `[sensors.NAME]` table that works, beside sensors of the names that it uses.
     pub example: &'static str,
     /// Reads the driver's own keys. Reports what is wrong to the section and gives `None` then.

@@ -19,6 +19,7 @@ use crate::sensors::Channel;
 pub(super) const ENTRY: Entry = Entry {
     name: "redundant",
     summary: "one channel out of several that measure the same: the first that works, or what they agree upon",
+    about: "- `inputs`: two to sixteen channels of one kind. `policy`: what is made of them.\n",
     example: r#"
 [sensors.air]
 driver = "redundant"

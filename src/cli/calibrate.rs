@@ -1,0 +1,52 @@
+//! `homeostat calibrate SENSOR STEP…`: a step of the calibration that a sensor's own chip keeps, such as `mid 7.00` of a pH probe.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::bench::{Place, Reader, Whose, wait_for};
+use super::client::encoded;
+use super::database::Sorry;
+use crate::payload::{Calibrate, Calibrated};
+
+/// Longer than any device takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is to be done to which sensor.
+#[derive(Debug, Args)]
+pub struct Calibration {
+    /// Its name
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    sensor: String,
+    /// The step, in the words that `homeostat drivers DRIVER` gives
+    #[arg(required = true)]
+    step: Vec<String>,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+/// Carries it out, and prints what the device answered.
+pub fn calibrate(Calibration { sensor, step, whose }: Calibration) -> Result<(), Sorry> {
+    let answer = match Place::find(whose)? {
+        Place::Daemon(client) => {
+            let path = format!("sensors/{}/calibrate", encoded(&sensor));
+            let done: Calibrated<'static> = client.post_with(&path, &Calibrate { step }, PATIENCE)?;
+            done.answer.into_owned()
+        }
+        Place::Bench(bench) => {
+            let reader = Reader::new(bench.sensor(&sensor)?.clone(), bench.hardware.clone());
+            let work = reader.with(move |driver| {
+                let words: Vec<&str> = step.iter().map(String::as_str).collect();
+                driver.calibrate(&words)
+            });
+            wait_for(async {
+                let next = "`homeostat drivers DRIVER` tells the steps of its driver";
+                work.await.map_err(|error| Sorry::failed(format!("sensor {sensor}: {error}"), next))
+            })?
+        }
+    };
+    let _ = writeln!(io::stdout(), "{answer}");
+    Ok(())
+}

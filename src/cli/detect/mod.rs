@@ -1,0 +1,101 @@
+//! `homeostat detect`: what is connected to this machine, and the lines of the configuration for it.
+//!
+//! Chips on I²C are asked whether anybody answers at their address, as `i2cdetect` does, and nothing else is said to them: at many an
+//! address there can be an output as well, which must not be moved by who only looks.
+
+mod i2c;
+mod kernel;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use self::i2c::Bus;
+use super::bench::{Whose, configuration};
+use super::client::Client;
+use super::database::Sorry;
+use super::machine::this_board;
+use super::page::{Ink, Page};
+use crate::config::Config;
+use crate::hardware::Hardware;
+use crate::payload::Status;
+
+/// Where is looked, and how closely.
+#[derive(Debug, Args)]
+pub struct Detect {
+    /// Also begin to speak as each sensor's driver would, to tell chips at one address apart. Whatever output is there may move
+    #[arg(long)]
+    identify: bool,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+/// Something that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where, and what it says of itself: `0x76`.
+    place: String,
+    what: String,
+    /// Its table, where we have a driver for it.
+    table: Option<String>,
+}
+
+/// Looks, and prints.
+pub fn detect(Detect { identify, whose }: Detect) -> Result<(), Sorry> {
+    let known = known(whose);
+    let board = this_board();
+    let mut out = io::stdout();
+    let page = Page::of(&out);
+    let mut tables = Vec::new();
+    let mut show = |heading: &str, found: Vec<Found>, nothing: &str| {
+        let mut text = format!("{}\n", page.ink(Ink::Heading, heading));
+        for Found { place, what, .. } in &found {
+            let _ = writeln!(text, "  {place:<22}  {}", page.hang(26, what));
+        }
+        if found.is_empty() {
+            let _ = writeln!(text, "  {}", page.ink(Ink::Dim, nothing));
+        }
+        tables.extend(found.into_iter().filter_map(|one| one.table));
+        let _ = out.write_all(text.as_bytes());
+    };
+    let root = Path::new("/");
+    let buses = i2c::buses(root);
+    if buses.is_empty() {
+        show(
+            "I²C",
+            Vec::new(),
+            "no bus: enable one with dtparam=i2c_arm=on in /boot/firmware/config.txt, and `sudo modprobe i2c-dev`",
+        );
+    }
+    for number in buses {
+        show(&format!("I²C bus {number}"), on_bus(number, board.as_ref(), known.as_ref(), identify), "nobody answers");
+    }
+    for (heading, found, nothing) in kernel::all(root) {
+        show(heading, found, nothing);
+    }
+    if !tables.is_empty() {
+        let text = format!("\n{}\n\n{}", page.ink(Ink::Heading, "for the configuration"), tables.join("\n"));
+        let _ = out.write_all(text.as_bytes());
+    }
+    Ok(())
+}
+
+fn on_bus(number: u8, board: Option<&Arc<dyn Hardware>>, known: Option<&Config>, identify: bool) -> Vec<Found> {
+    let place = format!("/dev/i2c-{number}");
+    let complaint = |what: String| vec![Found { place: place.clone(), what, table: None }];
+    match board.map(|board| Bus::scan(number, &**board)) {
+        Some(Ok(bus)) => bus.found(known, board.filter(|_| identify)),
+        Some(Err(error)) => complaint(error.to_string()),
+        None => complaint("there is no board to reach it by".to_owned()),
+    }
+}
+
+/// The configuration that runs here, or would: what it has needs no guessing. There need not be one.
+fn known(Whose { config, at }: Whose) -> Option<Config> {
+    let running = || Some(PathBuf::from(&*Client::new(at.socket).get::<Status<'static>>("status").ok()?.config));
+    let named = config.or_else(running);
+    configuration(named).ok().map(|(config, _)| config)
+}

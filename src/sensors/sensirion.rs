@@ -1,0 +1,38 @@
+//! What Sensirion's chips on I²C have in common: commands, and words of two bytes that each bring a check sum.
+
+use super::{DriverError, crc};
+use crate::hardware::I2cDevice;
+
+/// Reads `N` words, every one of them checked.
+pub fn words<const N: usize>(chip: &mut I2cDevice) -> Result<[u16; N], DriverError> {
+    let mut bytes = vec![0; 3 * N];
+    chip.read(&mut bytes)?;
+    let mut words = [0; N];
+    for (number, (word, part)) in words.iter_mut().zip(bytes.chunks_exact(3)).enumerate() {
+        let (&[high, low, sum], expected) = (&[part[0], part[1], part[2]], crc::sensirion(&part[..2]));
+        if sum != expected {
+            return Err(DriverError::corrupt(
+                chip.name(),
+                format!("the check sum of word {number} is {sum:#04x} instead of {expected:#04x}; shorten the cable"),
+            ));
+        }
+        *word = u16::from_be_bytes([high, low]);
+    }
+    Ok(words)
+}
+
+/// A command of two bytes with a word behind it, which brings its check sum.
+pub fn command(command: u16, word: u16) -> [u8; 5] {
+    let ([a, b], [high, low]) = (command.to_be_bytes(), word.to_be_bytes());
+    [a, b, high, low, crc::sensirion(&[high, low])]
+}
+
+/// °C of the SHT series: -45 to 130 over the whole word.
+pub fn celsius(word: u16) -> f64 {
+    175.0f64.mul_add(f64::from(word) / 65535.0, -45.0)
+}
+
+/// % of the SHT3x and the SHTC3: 0 to 100 over the whole word.
+pub fn percent(word: u16) -> f64 {
+    100.0 * f64::from(word) / 65535.0
+}

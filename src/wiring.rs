@@ -1,0 +1,181 @@
+//! Where a device is connected, as its table in the file says it: read, claimed, named and opened alike by sensors and outputs.
+
+use crate::config::Section;
+use crate::hardware::{Hardware, HardwareError, I2cDevice, Spi, SpiSettings, Uart};
+use crate::model::Claim;
+
+/// The highest GPIO on the header of a Raspberry Pi; other boards have chips with more lines, up to 64 of which can be named.
+const LAST_PIN: u8 = 63;
+
+/// A chip on an I²C bus: `bus = 1`, `address = 0x76`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnI2c {
+    /// What it is called: `BME280`.
+    pub chip: &'static str,
+    /// `/dev/i2c-N`
+    pub bus: u8,
+    /// Seven bits.
+    pub address: u8,
+}
+
+impl OnI2c {
+    /// Reads both keys. `addresses` are those that the chip can have, each with how it gets it (`SDO to ground`, or nothing where there
+    /// is only one); the first is the usual one.
+    pub fn read(section: &Section<'_>, chip: &'static str, addresses: &[(u8, &str)]) -> Option<Self> {
+        let usual = addresses.first().map_or(0, |(address, _)| *address);
+        let bus = if section.has("bus") { section.optional("bus") } else { Some(1) };
+        let address = if section.has("address") { section.optional("address") } else { Some(usual) };
+        let (bus, address) = (bus?, address?);
+        if addresses.iter().all(|(known, _)| *known != address) {
+            let message = format!("{} cannot be at address {address:#04x}", with_article(chip));
+            section.wrong("address", message, format!("it is at {}", choices(addresses)));
+            return None;
+        }
+        Some(Self { chip, bus, address })
+    }
+
+    /// All of the chip.
+    pub fn claims(&self) -> Vec<Claim> {
+        vec![Claim::I2c { bus: self.bus, address: self.address }]
+    }
+
+    /// One input or output of a chip that several devices share.
+    pub fn claims_part(&self, input: u8) -> Vec<Claim> {
+        vec![Claim::I2cInput { bus: self.bus, address: self.address, input }]
+    }
+
+    /// `i2c-1`
+    pub fn lane(&self) -> String {
+        format!("i2c-{}", self.bus)
+    }
+
+    /// Opens the bus; nothing is sent yet.
+    pub fn open(&self, hardware: &dyn Hardware) -> Result<I2cDevice, HardwareError> {
+        I2cDevice::open(hardware, self.chip, self.bus, self.address)
+    }
+}
+
+/// A chip on an SPI bus: `bus = 0`, `select = 0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnSpi {
+    /// What it is called: `MAX31855`.
+    pub chip: &'static str,
+    /// `/dev/spidevBUS.…`
+    pub bus: u8,
+    /// Its chip select.
+    pub select: u8,
+}
+
+impl OnSpi {
+    /// Reads both keys; both are 0 if they are not there.
+    pub fn read(section: &Section<'_>, chip: &'static str) -> Option<Self> {
+        let bus = if section.has("bus") { section.optional("bus") } else { Some(0) };
+        let select = if section.has("select") { section.optional("select") } else { Some(0) };
+        Some(Self { chip, bus: bus?, select: select? })
+    }
+
+    /// All of the chip.
+    pub fn claims(&self) -> Vec<Claim> {
+        vec![Claim::Spi { bus: self.bus, select: self.select }]
+    }
+
+    /// One input of a chip that several devices share.
+    pub fn claims_part(&self, input: u8) -> Vec<Claim> {
+        vec![Claim::SpiInput { bus: self.bus, select: self.select, input }]
+    }
+
+    /// `spi-0`
+    pub fn lane(&self) -> String {
+        format!("spi-{}", self.bus)
+    }
+
+    /// `MAX31855 at chip select 0 of SPI bus 0`
+    pub fn name(&self) -> String {
+        format!("{} at chip select {} of SPI bus {}", self.chip, self.select, self.bus)
+    }
+
+    /// Opens the device.
+    pub fn open(&self, hardware: &dyn Hardware, settings: SpiSettings) -> Result<Spi, HardwareError> {
+        hardware.spi(self.bus, self.select, settings)
+    }
+}
+
+/// A device on a serial port: `port = "/dev/serial0"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnSerial {
+    /// What it is called: `MH-Z19`.
+    pub chip: &'static str,
+    /// Its device file.
+    pub port: String,
+    /// Bits in a second.
+    pub baud: u32,
+}
+
+impl OnSerial {
+    /// Reads `port`, by default the one on the header.
+    pub fn read(section: &Section<'_>, chip: &'static str, baud: u32) -> Option<Self> {
+        let port = if section.has("port") { section.optional("port") } else { Some("/dev/serial0".to_owned()) };
+        let port: String = port?;
+        if !port.starts_with("/dev/") || port.contains("..") {
+            section.wrong(
+                "port",
+                format!("`{port}` is no serial port"),
+                "write its device file: \"/dev/serial0\", \"/dev/ttyUSB0\"",
+            );
+            return None;
+        }
+        Some(Self { chip, port, baud })
+    }
+
+    /// All of the port.
+    pub fn claims(&self) -> Vec<Claim> {
+        vec![Claim::Serial(self.port.clone())]
+    }
+
+    /// `serial0`
+    pub fn lane(&self) -> String {
+        self.port.rsplit('/').next().unwrap_or(&self.port).to_owned()
+    }
+
+    /// `MH-Z19 at /dev/serial0`
+    pub fn name(&self) -> String {
+        format!("{} at {}", self.chip, self.port)
+    }
+
+    /// Opens the port.
+    pub fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Uart>, HardwareError> {
+        hardware.uart(&self.port, self.baud)
+    }
+}
+
+/// A GPIO line by its Broadcom number, as `key = 17` has it.
+pub fn pin(section: &Section<'_>, key: &'static str) -> Option<u8> {
+    let pin = section.required::<u8>(key)?;
+    if pin > LAST_PIN {
+        let hint = "a Raspberry Pi's header has GPIO 0 to 27, by Broadcom number";
+        section.wrong(key, format!("there is no GPIO {pin}"), hint);
+        return None;
+    }
+    Some(pin)
+}
+
+fn with_article(chip: &str) -> String {
+    // Said letter by letter, these begin with a vowel: an ADS1115, an SHT31.
+    let vowel = chip.starts_with(['A', 'E', 'F', 'H', 'I', 'L', 'M', 'N', 'O', 'R', 'S', 'X', '8']);
+    format!("{} {chip}", if vowel { "an" } else { "a" })
+}
+
+/// `0x76 (SDO to ground) or 0x77 (SDO to 3.3 V)`
+fn choices(addresses: &[(u8, &str)]) -> String {
+    let each: Vec<String> = addresses
+        .iter()
+        .map(
+            |(address, how)| if how.is_empty() { format!("{address:#04x}") } else { format!("{address:#04x} ({how})") },
+        )
+        .collect();
+    match each.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
