@@ -87,6 +87,7 @@ named() { awk -F: -v id="$2" '$3 == id { print $1 }' "$debian/etc/$1"; }
 # Installed, run, upgraded, removed and purged.
 package_lives() {
     local config=$debian/etc/homeostat/config.toml newer=$packages/newer left
+    ((EUID == 0)) || fail "only root can make files another user's and enter another root"
     install_arm_tools arm64
     debian_root
     cp "$packages/homeostat_arm64.deb" "$debian/tmp/homeostat.deb"

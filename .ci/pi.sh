@@ -16,6 +16,9 @@ install_pi_tools() {
 # QEMU 10 for this machine, and a kernel, its modules and a busybox for the Pi. Bookworm's own QEMU, 7.2, has no I²C controller.
 pi_pieces() {
     [[ ! -e $pi/complete ]] || return 0
+    # Another release has other libraries, so this QEMU would not run there.
+    grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release ||
+        fail "the emulated Pi is made of packages for Debian 12 (bookworm): try it in a container"
     rm -rf "$pi"
     mkdir -p "$pi"/{qemu,guest}
     private_apt "$pi/apt" /var/lib/dpkg/status "$(dpkg --print-architecture) arm64" bookworm bookworm-backports
