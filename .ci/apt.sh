@@ -7,7 +7,7 @@ private_apt() {
     shift 3
     mkdir -p "$folder"/{lists,cache/archives}/partial
     # Where this machine gets its own packages from.
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null | grep -v security | head -n 1) || true
     for suite; do
         echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $suite main"
     done >"$folder/sources.list"

@@ -115,8 +115,9 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     assert_eq!((&first.json()["value"], &first.json()["quality"]), (&18.0.into(), &"good".into()), "{first:?}");
     until("the heater is on", || pi.pins.is_driven(HEATER) && !pi.pins.is_high(HEATER));
     assert!(pi.pins.is_driven(LAMP) && pi.pins.is_high(LAMP), "the lamp is safe when it is on");
-    // It was off before it was an output, and then went on. The other way round there would have been an edge to off.
+    // Both were safe before they were outputs. The other way round there would have been an edge to the safe level.
     assert_eq!(pi.pins.edges(HEATER), Vec::<bool>::new(), "the relay was on for a moment before its time");
+    assert_eq!(pi.pins.edges(LAMP), Vec::<bool>::new(), "the lamp flickered");
 
     // It becomes warm and stays so, whatever the clock does: a Pi has no battery, and is in 1970 until the network tells it better.
     tank.settles(&mut pi, &mut heard).await;
