@@ -20,7 +20,9 @@ mod tank;
 #[path = "pi/until.rs"]
 mod until;
 
-use broker::{Mosquitto, Subscriber};
+use std::collections::BTreeSet;
+
+use broker::{Mosquitto, Received, Subscriber};
 use machine::Machine;
 use tank::Tank;
 use until::until;
@@ -151,7 +153,7 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     safe(&mut pi, left);
     soon(heard.until_latest(STATUS, "offline")).await;
 
-    // The next daemon goes on, and numbers go on: no reading's number is given twice.
+    // The next daemon goes on, and so do the numbers.
     let before = heard.latest(tank::WATER).map(number).unwrap();
     pi.guest.run("rm /run/unit/hold.restart");
     soon(heard.until_latest(STATUS, "online")).await;
@@ -165,9 +167,25 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     soon(heard.until_latest(STATUS, "offline")).await;
     pi.guest.run("grep -q 'ended: success, status 0' /run/unit/log && ! pidof homeostat");
 
-    // Everything that was heard is in the database.
-    let stored = pi.guest.run("cd /var/lib/homeostat && homeostat export water --format jsonl 2>/dev/null | wc -l");
-    println!("{hardware}: {} readings stored, {} edges of the heater", stored.trim(), pi.pins.edges(HEATER).len());
+    // What it told of its history is in its database, whatever was between. (Readings of 1970 are older than what is kept.)
+    let exported =
+        pi.guest.run("homeostat export water --format jsonl --config /etc/homeostat/config.toml 2>/dev/null");
+    let stored: BTreeSet<u64> = exported.lines().map(number).collect();
+    let told: BTreeSet<u64> = heard.seen.iter().flat_map(history).collect();
+    assert!(told.first().is_some_and(|first| *first < before) && told.last().is_some_and(|last| *last > before));
+    assert!(told.is_subset(&stored), "{:?}", told.difference(&stored));
+    println!("{hardware}: {} readings stored, {} edges of the heater", stored.len(), pi.pins.edges(HEATER).len());
+}
+
+/// The numbers of the readings of our time in a page of the history.
+fn history(message: &Received) -> Vec<u64> {
+    if message.topic != "homeostat/tank/history" {
+        return Vec::new();
+    }
+    let page = message.json();
+    let readings = page["readings"].as_array().unwrap();
+    let of_our_time = readings.iter().filter(|reading| reading["time"].as_str().unwrap().starts_with("20"));
+    of_our_time.map(|reading| reading["seq"].as_u64().unwrap()).collect()
 }
 
 const STATUS: &str = "homeostat/tank/status";
