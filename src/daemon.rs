@@ -1,5 +1,6 @@
 //! The daemon put together: from a checked configuration and a machine to one root actor with everything under it.
 
+mod hand;
 mod history;
 mod orders;
 mod plan;
@@ -32,6 +33,7 @@ use crate::store::{self, Disk, Store, StoreError};
 use crate::supervisor::{Restart, Root, Stage, StopAll};
 use crate::{mqtt, outputs, sensors};
 
+pub use self::hand::Hand;
 use self::plan::Plan;
 pub use self::plan::{Change, Difference};
 pub use self::reload::Refused;
@@ -169,6 +171,11 @@ impl Daemon {
     /// The event bus.
     pub fn bus(&self) -> &Bus {
         &self.site.bus
+    }
+
+    /// A person's way to the outputs.
+    pub fn hand(&self) -> Hand {
+        Hand::new(self.site.bus.clone(), self.site.commands.clone())
     }
 
     /// Outputs that are no longer in the configuration and may not be safe yet.

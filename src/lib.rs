@@ -48,6 +48,7 @@ pub mod systemd;
 pub mod config;
 pub mod signal;
 pub mod files;
+pub mod process;
 pub mod secret;
 pub mod copies;
 pub mod lock;

@@ -1,7 +1,11 @@
 //! Where a device is connected, as its table in the file says it: read, claimed, named and opened alike by sensors and outputs.
 
-use crate::config::Section;
-use crate::hardware::{Hardware, HardwareError, I2cDevice, Spi, SpiSettings, Uart};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::config::{Section, Value};
+use crate::hardware::{Active, Hardware, HardwareError, I2cDevice, InputSettings, Pull, Spi, SpiSettings, Uart};
 use crate::model::Claim;
 
 /// The highest GPIO on the header of a Raspberry Pi; other boards have chips with more lines, up to 64 of which can be named.
@@ -157,6 +161,75 @@ pub fn pin(section: &Section<'_>, key: &'static str) -> Option<u8> {
         return None;
     }
     Some(pin)
+}
+
+/// A pin that is read: `pin = 27`, `active = "low"`, `pull = "up"`, `debounce = "20ms"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnInput {
+    /// Broadcom number.
+    pub pin: u8,
+    /// How it is read.
+    pub settings: InputSettings,
+}
+
+/// Bounces take milliseconds; what is longer is the `for` of a rule.
+const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
+
+impl OnInput {
+    /// Reads the keys. Where the file says nothing the pin is as for a contact to ground: low is active. It is pulled to where it is
+    /// not active, so that a wire that is off means "nothing".
+    pub fn read(section: &Section<'_>, debounce: Duration) -> Option<Self> {
+        let pin = pin(section, "pin");
+        let active = if section.has("active") { section.optional("active") } else { Some(Active::Low) };
+        let at_rest = if active == Some(Active::High) { Pull::Down } else { Pull::Up };
+        let pull = if section.has("pull") { section.optional("pull") } else { Some(at_rest) };
+        let debounce = match section.has("debounce") {
+            true => section.duration("debounce", Duration::ZERO..=LONGEST_DEBOUNCE),
+            false => Some(debounce),
+        };
+        let settings = InputSettings { active: active?, pull: pull?, debounce: debounce? };
+        Some(Self { pin: pin?, settings })
+    }
+
+    /// The pin.
+    pub fn claims(&self) -> Vec<Claim> {
+        vec![Claim::Pin(self.pin)]
+    }
+
+    /// Of all pins.
+    pub fn lane(&self) -> String {
+        "gpio".to_owned()
+    }
+}
+
+impl Value for Active {
+    const EXPECTED: &'static str = "\"high\" or \"low\"";
+    const EXAMPLE: &'static str = "\"low\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value.as_str() {
+            Some("high") => Ok(Self::High),
+            Some("low") => Ok(Self::Low),
+            _ => Err("write the level at which it is on: \"high\", or \"low\" for most relay boards and for contacts to ground".into()),
+        }
+    }
+}
+
+impl Value for Pull {
+    const EXPECTED: &'static str = "\"up\", \"down\" or \"none\"";
+    const EXAMPLE: &'static str = "\"up\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value.as_str() {
+            Some("up") => Ok(Self::Up),
+            Some("down") => Ok(Self::Down),
+            Some("none") => Ok(Self::None),
+            _ => {
+                Err("write \"up\" for a contact to ground, \"down\" for one to 3.3 V, or \"none\" if it has a resistor"
+                    .into())
+            }
+        }
+    }
 }
 
 fn with_article(chip: &str) -> String {

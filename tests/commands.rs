@@ -35,6 +35,13 @@ const HOUSE: &str = r#"
     pin = 22
     cycle = "10s"
 
+    [outputs.food]
+    driver = "pump"
+    pin = 5
+    ml_per_second = 2.0
+    max_on = "20s"
+    min_off = "2s"
+
     [sensors.air]
     driver = "bme280"
     every = "1s"
@@ -120,6 +127,48 @@ fn an_output_takes_what_is_said_and_its_sender_hears_of_it() {
     });
 }
 
+/// How long a pin was on so far.
+fn on_time(rig: &Rig, pin: u8) -> Duration {
+    let changes = rig.world.pin_changes(pin);
+    let spans = changes.iter().zip(changes.iter().skip(1));
+    spans.filter(|((_, on), _)| *on).map(|((from, _), (to, _))| to.since(*from)).sum()
+}
+
+#[test]
+fn a_dose_is_given_for_exactly_as_long_as_it_takes_and_its_sender_hears_how_much_it_was() {
+    scenario(async |mut rig, broker| {
+        say(&mut rig, &broker, "food/set", r#"{"ml": 12.5, "id": "d1"}"#).await;
+        assert_eq!((rig.world.pin(5), answers(&broker, "d1").len()), (Some(true), 1));
+        say(&mut rig, &broker, "food/set", r#"{"ml": 3, "id": "d2"}"#).await;
+        let refused = answers(&broker, "d2");
+        assert!(refused.len() == 1 && refused[0].contains("a dose runs there"), "{refused:?}");
+        rig.run(6 * SECOND).await;
+        let near = |expected: f64| (on_time(&rig, 5).as_secs_f64() - expected).abs() < 0.05;
+        assert!(near(6.25), "{:?}", on_time(&rig, 5));
+        assert_eq!(answers(&broker, "d1")[1..], [r#"{"result":"done","why":"12.5 ml were given"}"#]);
+
+        // Somebody ends the next one, and min_off keeps the pump off for half of the last.
+        rig.run(2 * SECOND).await;
+        say(&mut rig, &broker, "food/set", "8 ml").await;
+        assert_eq!(rig.world.pin(5), Some(true));
+        say(&mut rig, &broker, "food/set", r#"{"ml": 1, "id": "d3"}"#).await;
+        say(&mut rig, &broker, "food/set", "off").await;
+        assert_eq!(rig.world.pin(5), Some(false));
+        rig.run(SECOND / 2).await;
+        say(&mut rig, &broker, "food/set", r#"{"ml": 4, "id": "d4"}"#).await;
+        rig.run(3 * SECOND).await;
+        let told = answers(&broker, "d4");
+        assert!(told.len() == 2 && told[1].contains(r#""expired","why":"cut short, "#), "{told:?}");
+        assert!(told[1].contains("of 4 ml were given: ") && told[1].contains("min_off"), "{told:?}");
+        say(&mut rig, &broker, "food/set", r#"{"ml": 8, "id": "d5"}"#).await;
+        rig.run(2 * SECOND).await;
+        say(&mut rig, &broker, "food/set", r#"{"on": false, "id": "end"}"#).await;
+        let told = answers(&broker, "d5");
+        assert!(told[1].starts_with(r#"{"result":"rejected","why":"cut short, "#), "{told:?}");
+        assert_eq!((rig.world.pin(5), answers(&broker, "end").len()), (Some(false), 2));
+    });
+}
+
 #[test]
 fn what_cannot_be_done_in_its_time_expires_and_what_comes_after_it_wins() {
     scenario(async |mut rig, broker| {
@@ -160,6 +209,12 @@ fn what_is_not_understood_or_not_allowed_is_rejected_with_the_reason_and_nothing
         ("warmth/set", r#"{"mode": "off", "for": "5m", "id": "x"}"#, "`for` is how long it is to hold an `output`"),
         ("wet/set", r#"{"mode": "manual", "output": 1, "id": "x"}"#, "an output of wet takes no commands"),
         ("heater/set", r#"{"level": 0.6, "id": "x"}"#, "heater is on or off"),
+        ("heater/set", r#"{"ml": 5, "id": "x"}"#, "heater gives no doses: it has no `ml_per_second`"),
+        ("food/set", r#"{"ml": 5, "for": "5s", "id": "x"}"#, "leave out `for`"),
+        ("food/set", r#"{"ml": 5, "on": true, "id": "x"}"#, "or `ml`"),
+        ("food/set", r#"{"ml": 0, "id": "x"}"#, "a dose is more than nothing"),
+        ("food/set", r#"{"ml": 40.5, "id": "x"}"#, "food cannot give that: it gives 40 ml at most at once: `max_on`"),
+        ("food/set", r#"{"ml": 0.3, "id": "x"}"#, "it gives 0.4 ml at least at once"),
         ("command/ack", r#"{"name": "nothing", "id": "x"}"#, "nothing"),
         ("command/reload", r#"{"id": "x"}"#, "no file to read again"),
     ];

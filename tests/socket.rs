@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use homeostat::alarms::Alarms;
 use homeostat::bus::Bus;
 use homeostat::clock::Clock;
+use homeostat::message::OutputState;
 use homeostat::model::{ChannelId, Quantity, Sample};
 use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
@@ -165,6 +166,10 @@ impl Commands for Reloads {
             }
         }
         .boxed()
+    }
+
+    fn set(&self, _: String, _: Vec<u8>) -> BoxFuture<'static, Result<OutputState, String>> {
+        async { Err("nothing here can be moved".to_owned()) }.boxed()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, load, nearest};
 use crate::hardware::Hardware;
 use crate::hardware::lane::{Execution, Lane, LaneError, Lanes};
+use crate::hardware::simulated::Simulated;
 use crate::lock::{Lock, LockError};
 use crate::model::Sample;
 use crate::panics::locked;
@@ -43,6 +44,8 @@ pub enum Place {
 pub struct Bench {
     pub config: Config,
     pub hardware: Arc<dyn Hardware>,
+    /// The same, if it is a world in this process.
+    pub world: Option<Simulated>,
     pub file: PathBuf,
     pub state: PathBuf,
     /// Held until the end.
@@ -85,8 +88,8 @@ impl Bench {
             LockError::Io { .. } => Ok(None),
         })?;
         let opened = board(&config, Clock::system(), &state);
-        let (hardware, _) = opened.map_err(|error| Sorry { exit: Exit::Start, text: format!("error: {error:#}\n") })?;
-        Ok(Self { config, hardware, file, state, lock })
+        let (hardware, world) = opened.map_err(|error| Sorry { exit: Exit::Start, text: format!("error: {error:#}\n") })?;
+        Ok(Self { config, hardware, world, file, state, lock })
     }
 
     /// Lets the lock go, for whoever takes it again.

@@ -42,9 +42,12 @@ pub fn first_directory(variable: &str) -> Option<PathBuf> {
     std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty())
 }
 
-/// The board of this machine, whatever a configuration says; `None` where there is none that we know.
-pub fn this_board() -> Option<Arc<dyn Hardware>> {
-    Raspberry::open().ok().map(|board| board as Arc<dyn Hardware>)
+/// The board of this machine, whatever a configuration says.
+pub fn this_board() -> Arc<dyn Hardware> {
+    match Raspberry::open() {
+        Ok(board) => board,
+        Err(_) => Linux::open(None),
+    }
 }
 
 /// The board of a configuration, and the same again if it is a world in this process. Touches no pin and no bus.

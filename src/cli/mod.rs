@@ -23,6 +23,7 @@ mod reload;
 mod run;
 mod safe;
 mod serve;
+mod set;
 mod spark;
 mod status;
 mod take_over;
@@ -166,6 +167,8 @@ enum Command {
     Read(read::Read),
     /// Print every reading of a sensor, until Ctrl-C
     Watch(read::Watch),
+    /// Move an output by hand, within its own limits, with or without a daemon that runs
+    Set(set::Set),
     /// Carry out a step of the calibration that a sensor's own chip keeps
     Calibrate(calibrate::Calibration),
     /// Draw the header and who has which pin
@@ -207,6 +210,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Detect(what) => told(detect::detect(what)),
         Command::Read(what) => told(read::read(what)),
         Command::Watch(what) => told(read::watch(what)),
+        Command::Set(what) => told(set::set(what)),
         Command::Calibrate(what) => told(calibrate::calibrate(what)),
         Command::Pins(whose) => told(pins::pins(whose)),
     }

@@ -17,8 +17,9 @@ use super::{Exit, banner};
 use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::config::{Config, HardwareKind};
-use crate::daemon::{Daemon, Host, Reload};
+use crate::daemon::{Daemon, Hand, Host, Reload};
 use crate::hardware::lane::Execution;
+use crate::message::OutputState;
 use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
 use crate::store::RealDisk;
@@ -85,7 +86,7 @@ pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signa
         alarms: daemon.alarms().clone(),
         store: daemon.store().clone(),
         stage: daemon.stage(),
-        commands: asks,
+        commands: Arc::new(Acts { asks, hand: daemon.hand() }),
     };
     let served = listen(&socket, state, &services).await;
 
@@ -178,10 +179,27 @@ async fn reload(
     }
 }
 
-/// The socket's way to the one who can reload.
+/// The socket's way to those who can act.
+struct Acts {
+    asks: Arc<Asks>,
+    hand: Hand,
+}
+
+impl Commands for Acts {
+    fn reload(&self) -> BoxFuture<'static, Result<String, Refused>> {
+        self.asks.reload()
+    }
+
+    fn set(&self, output: String, command: Vec<u8>) -> BoxFuture<'static, Result<OutputState, String>> {
+        let hand = self.hand.clone();
+        async move { hand.set(&output, &command).await }.boxed()
+    }
+}
+
+/// The way to the one who can reload.
 struct Asks(mpsc::Sender<oneshot::Sender<Result<String, Refused>>>);
 
-impl Commands for Asks {
+impl Asks {
     fn reload(&self) -> BoxFuture<'static, Result<String, Refused>> {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.try_send(answer);

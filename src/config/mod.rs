@@ -101,7 +101,9 @@ fn read_root<'a>(text: &str, root: Section<'a>, nothing: &'a DeTable<'a>) -> Opt
     let mqtt = section("mqtt").and_then(|section| reported(section, mqtt::Config::read));
     let alarms = section("alarms").and_then(|section| reported(section, alarms::Config::read));
 
-    let mut devices = Devices::new(text, true);
+    // Of what other boards' lines are for, nobody knows.
+    let header = node.as_ref().is_none_or(|node| node.hardware != HardwareKind::Linux);
+    let mut devices = Devices::new(text, header);
     let each = |key, one, devices: &mut Devices<'_>| -> Vec<(&'a str, Section<'a>)> {
         let sections = root.named(key, one);
         sections.iter().for_each(|(name, section)| devices.name(name, section));

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::alarms::Way;
 use crate::config::Config;
 use crate::controllers;
-use crate::model::{ChannelId, OutputId, Quantity};
+use crate::model::{ChannelId, Dosing, OutputId, Quantity};
 use crate::mqtt::discovery::{Controller, Moves, Output, Sensor, Takes, Things};
 use crate::outputs::{self, Resolution};
 
@@ -69,7 +69,19 @@ fn output(output: &outputs::Config, remote: bool) -> Output {
         Resolution::Switch if !pulses => Takes::OnOff,
         Resolution::Switch | Resolution::Continuous => Takes::Levels,
     };
-    Output { id: output.id.clone(), takes, remote: remote && output.remote, shown: output.shown }
+    Output {
+        id: output.id.clone(),
+        takes,
+        remote: remote && output.remote,
+        shown: output.shown,
+        dosing: dosing(output),
+    }
+}
+
+/// A pump that rests at on would not stop after a dose.
+fn dosing(output: &outputs::Config) -> Option<Dosing> {
+    let (rate, limits) = (output.device.ml_per_second()?, &output.limits);
+    (!limits.safe.is_on()).then_some(Dosing { rate, min_on: limits.min_on, max_on: limits.max_on })
 }
 
 fn controller(controller: &controllers::Config, quantity: Quantity, remote: bool, by_hand: bool) -> Controller {

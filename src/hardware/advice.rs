@@ -289,9 +289,91 @@ mod tests {
                  reboot",
             ),
         ];
-        for (part, errno, text) in cases {
+        const EMSGSIZE: i32 = 90;
+        const ENOTTY: i32 = 25;
+        let (spi, port) = (Part::Spi { bus: 0, select: 1 }, Part::Uart("/dev/serial0"));
+        let more = [
+            (
+                Part::Pin(4),
+                EBUSY,
+                "reading GPIO pin 4: Device or resource busy (os error 16): another program or a kernel driver has it; \
+                 `gpioinfo` shows which one",
+            ),
+            (
+                Part::Pin(4),
+                ENXIO,
+                "reading GPIO pin 4: No such device or address (os error 6): its chip gives no interrupts or has no such \
+                 resistor; leave out `debounce` and `pull`, or use another pin",
+            ),
+            (
+                spi,
+                EACCES,
+                "permission denied on /dev/spidev0.1: add the user to group spi (sudo usermod -aG spi homeostat)",
+            ),
+            (
+                spi,
+                ENOENT,
+                "/dev/spidev0.1 not found: enable it with dtparam=spi=on in /boot/firmware/config.txt and reboot",
+            ),
+            (
+                spi,
+                EMSGSIZE,
+                "reading /dev/spidev0.1: Message too long (os error 90): longer than the kernel's buffer; put \
+                 spidev.bufsiz=65536 on the kernel's command line",
+            ),
+            (
+                port,
+                EACCES,
+                "permission denied on /dev/serial0: add the user to group dialout (sudo usermod -aG dialout homeostat)",
+            ),
+            (
+                port,
+                ENOENT,
+                "/dev/serial0 not found: enable it with enable_uart=1 in /boot/firmware/config.txt and reboot, and free it \
+                 from the login console with `sudo raspi-config` (Interface Options, Serial Port); an adapter on USB is \
+                 /dev/ttyUSB0 or /dev/ttyACM0",
+            ),
+            (port, ENOTTY, "reading /dev/serial0: Inappropriate ioctl for device (os error 25): it is no serial port"),
+            (port, EINVAL, "reading /dev/serial0: Invalid argument (os error 22): the port cannot do this speed"),
+        ];
+        for (part, errno, text) in cases.into_iter().chain(more) {
             let error = explain(Board::RaspberryPi, part, "reading", &io::Error::from_raw_os_error(errno));
             assert_eq!(error.to_string(), text, "{part:?}, errno {errno}");
+        }
+    }
+
+    #[test]
+    fn nobody_without_a_raspberry_pi_is_sent_to_its_config_txt() {
+        let parts = [
+            Part::Pin(17),
+            Part::I2cBus(1),
+            Part::I2cDevice { bus: 1, address: 0x76 },
+            Part::Pwm(0),
+            Part::OneWire("28-1"),
+            Part::Spi { bus: 0, select: 0 },
+            Part::Uart("/dev/ttyS1"),
+        ];
+        for (part, errno) in parts.into_iter().flat_map(|part| (1..=133).map(move |errno| (part, errno))) {
+            let text = explain(Board::Other, part, "opening", &io::Error::from_raw_os_error(errno)).to_string();
+            let pi = ["config.txt", "dtparam", "raspi", "enable_uart"].iter().any(|word| text.contains(word));
+            assert!(!pi, "{part:?}, errno {errno}: {text}");
+        }
+        assert_eq!(
+            missing(Board::Other, Part::I2cBus(1)).to_string(),
+            "/dev/i2c-1 not found: enable it with a dtoverlay or in the device tree of your board, and reboot, or load its \
+             module with `sudo modprobe i2c-dev`"
+        );
+    }
+
+    #[test]
+    fn a_raspberry_pi_is_known_by_its_device_tree() {
+        for (compatible, expected) in [
+            ("raspberrypi,3-model-b\0brcm,bcm2837\0", Board::RaspberryPi),
+            ("raspberrypi,5-model-b\0brcm,bcm2712\0", Board::RaspberryPi),
+            ("radxa,rock-5b\0rockchip,rk3588\0", Board::Other),
+            ("", Board::Other),
+        ] {
+            assert_eq!(Board::of(compatible), expected, "{compatible:?}");
         }
     }
 }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use super::advice::Board;
 use super::kernel::gpio::Gpio;
-use super::kernel::{delay, i2c, pwm};
+use super::kernel::{delay, i2c, pwm, spi, uart};
+use super::software_pwm;
 use super::sysfs::{self, OneWireDevice};
 use super::{
-    Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, InputSettings, Latch, Latches, OneWire,
-    Pwm, Wake,
+    Active, Delay, DigitalInput, DigitalOutput, Echo, Edge, Hardware, HardwareError, I2c, InputSettings, Latch,
+    Latches, OneWire, PulseCounter, Pwm, Spi, SpiSettings, Uart, Wake,
 };
 use crate::model::Level;
 
@@ -62,13 +63,40 @@ impl Hardware for Linux {
         &self,
         pin: u8,
         settings: InputSettings,
-        _wake: Option<Wake>,
+        wake: Option<Wake>,
     ) -> Result<Box<dyn DigitalInput>, HardwareError> {
-        self.gpio.input(pin, settings)
+        self.gpio.input(pin, settings, wake)
+    }
+
+    fn counter(&self, pin: u8, settings: InputSettings, edge: Edge) -> Result<Box<dyn PulseCounter>, HardwareError> {
+        self.gpio.counter(pin, settings, edge)
+    }
+
+    fn echo(&self, trigger: u8, echo: u8) -> Result<Box<dyn Echo>, HardwareError> {
+        self.gpio.echo(trigger, echo)
     }
 
     fn pwm(&self, channel: u8, frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
         pwm::open(self.board, &self.pwm, channel, frequency, initial, self.delay())
+    }
+
+    fn software_pwm(
+        &self,
+        pin: u8,
+        active: Active,
+        frequency: f64,
+        initial: Level,
+    ) -> Result<Box<dyn Pwm>, HardwareError> {
+        let line = self.output(pin, active, initial == Level::ON)?;
+        software_pwm::start(&format!("pin {pin}"), line, frequency, initial)
+    }
+
+    fn spi(&self, bus: u8, select: u8, settings: SpiSettings) -> Result<Spi, HardwareError> {
+        spi::open(self.board, bus, select, settings)
+    }
+
+    fn uart(&self, path: &str, baud: u32) -> Result<Box<dyn Uart>, HardwareError> {
+        uart::open(self.board, path, baud)
     }
 
     fn one_wire(&self, id: &str) -> Result<Box<dyn OneWire>, HardwareError> {

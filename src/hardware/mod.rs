@@ -16,6 +16,7 @@ pub mod raspberry;
 #[cfg(test)]
 pub mod recorded;
 pub mod simulated;
+mod software_pwm;
 mod spi;
 mod sysfs;
 mod uart;
@@ -103,7 +104,12 @@ pub trait Hardware: Send + Sync {
 
     /// The text of a file that the kernel shows, such as in /sys or /proc; at most 64 KiB of it.
     fn read_file(&self, path: &Path) -> Result<String, HardwareError> {
-        sysfs::read_file(path)
+        self.files().read(path)
+    }
+
+    /// The same for a driver to keep, which reads files again and again.
+    fn files(&self) -> Files {
+        Files::new(sysfs::read_file)
     }
 
     /// What is remembered of a port expander's latch by all who share it.
@@ -178,6 +184,23 @@ impl i2c::I2c for I2c {
 impl fmt::Debug for I2c {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("I2c")
+    }
+}
+
+/// Reads files, as [`Hardware::read_file`] does.
+pub struct Files(Box<ReadFile>);
+
+type ReadFile = dyn Fn(&Path) -> Result<String, HardwareError> + Send;
+
+impl Files {
+    /// Wraps a board's own way to read a file.
+    pub fn new(read: impl Fn(&Path) -> Result<String, HardwareError> + Send + 'static) -> Self {
+        Self(Box::new(read))
+    }
+
+    /// The text of a file.
+    pub fn read(&self, path: &Path) -> Result<String, HardwareError> {
+        (self.0)(path)
     }
 }
 

@@ -17,10 +17,11 @@ use rppal::system::DeviceInfo;
 use super::advice::{Board, Part};
 use super::clocking::{self, Line, Lines};
 use super::kernel::{self, Trouble};
+use super::software_pwm;
 use super::sysfs::{self, OneWireDevice};
 use super::{
-    Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, I2c, InputSettings, Latch, Latches, OneWire,
-    Pull, Pwm, Recovered, Wake,
+    Active, Delay, DigitalInput, DigitalOutput, Echo, Edge, Hardware, HardwareError, I2c, InputSettings, Latch,
+    Latches, OneWire, Pull, PulseCounter, Pwm, Recovered, Spi, SpiSettings, Uart, Wake,
 };
 use crate::model::Level;
 
@@ -35,6 +36,8 @@ const BUS_1: (u8, u8) = (2, 3);
 /// The board we run on.
 #[derive(Debug)]
 pub struct Raspberry {
+    /// For edges: rppal's own interrupts are the same kernel's, but tell nobody when they cannot be had, and give no numbers.
+    lines: kernel::gpio::Gpio,
     one_wire: PathBuf,
     pwm: PathBuf,
     latches: Latches,
@@ -45,6 +48,7 @@ impl Raspberry {
     pub fn open() -> Result<Arc<Self>, HardwareError> {
         match DeviceInfo::new() {
             Ok(_) => Ok(Arc::new(Self {
+                lines: kernel::gpio::Gpio::new(BOARD, None),
                 one_wire: sysfs::ONE_WIRE.into(),
                 pwm: sysfs::PWM.into(),
                 latches: Latches::default(),
@@ -104,9 +108,12 @@ impl Hardware for Raspberry {
         &self,
         pin: u8,
         settings: InputSettings,
-        _wake: Option<Wake>,
+        wake: Option<Wake>,
     ) -> Result<Box<dyn DigitalInput>, HardwareError> {
-        let InputSettings { active, pull, debounce: _ } = settings;
+        let InputSettings { active, pull, debounce } = settings;
+        if wake.is_some() || !debounce.is_zero() {
+            return self.lines.input(pin, settings, wake);
+        }
         let line = take(pin)?;
         let mut line = match pull {
             Pull::None => line.into_input(),
@@ -116,6 +123,14 @@ impl Hardware for Raspberry {
         // A float switch must not float while its actor restarts.
         line.set_reset_on_drop(false);
         Ok(Box::new(Input { line, active }))
+    }
+
+    fn counter(&self, pin: u8, settings: InputSettings, edge: Edge) -> Result<Box<dyn PulseCounter>, HardwareError> {
+        self.lines.counter(pin, settings, edge)
+    }
+
+    fn echo(&self, trigger: u8, echo: u8) -> Result<Box<dyn Echo>, HardwareError> {
+        self.lines.echo(trigger, echo)
     }
 
     fn pwm(&self, channel: u8, frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
@@ -128,6 +143,25 @@ impl Hardware for Raspberry {
         pwm.set_polarity(rp_pwm::Polarity::Normal).map_err(fail("setting the polarity of"))?;
         pwm.enable().map_err(fail("starting"))?;
         Ok(Box::new(PwmChannel { pwm, channel }))
+    }
+
+    fn software_pwm(
+        &self,
+        pin: u8,
+        active: Active,
+        frequency: f64,
+        initial: Level,
+    ) -> Result<Box<dyn Pwm>, HardwareError> {
+        let line = self.output(pin, active, initial == Level::ON)?;
+        software_pwm::start(&format!("pin {pin}"), line, frequency, initial)
+    }
+
+    fn spi(&self, bus: u8, select: u8, settings: SpiSettings) -> Result<Spi, HardwareError> {
+        kernel::spi::open(BOARD, bus, select, settings)
+    }
+
+    fn uart(&self, path: &str, baud: u32) -> Result<Box<dyn Uart>, HardwareError> {
+        kernel::uart::open(BOARD, path, baud)
     }
 
     fn one_wire(&self, id: &str) -> Result<Box<dyn OneWire>, HardwareError> {

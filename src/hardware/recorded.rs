@@ -200,10 +200,13 @@ impl Hardware for Recorded {
         Ok(Box::new(Device { board: self.clone(), id: port.to_owned() }))
     }
 
-    fn read_file(&self, path: &Path) -> Result<String, HardwareError> {
-        let missing =
-            || HardwareError::NotFound { what: path.display().to_string(), hint: "it is not recorded".into() };
-        self.state().files.get(path).cloned().ok_or_else(missing)
+    fn files(&self) -> Files {
+        let board = self.clone();
+        Files::new(move |path| {
+            let missing =
+                || HardwareError::NotFound { what: path.display().to_string(), hint: "it is not recorded".into() };
+            board.state().files.get(path).cloned().ok_or_else(missing)
+        })
     }
 
     fn latch(&self, bus: u8, address: u8) -> Latch {

@@ -2,6 +2,7 @@
 
 mod claim;
 mod demand;
+pub mod dose;
 mod header;
 mod id;
 mod interlock;
@@ -13,6 +14,7 @@ mod time;
 
 pub use claim::Claim;
 pub use demand::{Because, Demand, Owner, Priority, Terms, Wish};
+pub use dose::Dosing;
 pub use header::{HEADER, HeaderPin};
 pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
 pub use interlock::Interlock;

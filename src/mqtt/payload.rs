@@ -27,6 +27,7 @@ pub(super) fn result(outcome: &Outcome) -> Vec<u8> {
     let (result, why) = match outcome {
         Outcome::Accepted => ("accepted", None),
         Outcome::Done => ("done", None),
+        Outcome::Given(what) => ("done", Some(what.as_str())),
         Outcome::Rejected(why) => ("rejected", Some(why.as_str())),
         Outcome::Expired(why) => ("expired", Some(why.as_str())),
     };

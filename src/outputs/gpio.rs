@@ -2,14 +2,13 @@
 //!
 //! Each write is read back, so an output that says it is off is off up to the pin.
 
-use toml::de::DeValue;
-
-use super::{Entry, OutputConfig, Resolution};
-use crate::config::{Section, Value};
-use crate::hardware::bank::{Confirmation, Line};
+use super::{Entry, OutputConfig, Resolution, lines};
+use crate::config::Section;
+use crate::hardware::bank::Line;
 use crate::hardware::simulated::Actuator;
-use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError};
+use crate::hardware::{Active, Hardware, HardwareError};
 use crate::model::{Claim, Level};
+use crate::wiring;
 
 const ABOUT: &str = "\
 - Wiring: `pin` is the Broadcom number (GPIO 17 is pin 11 of the header). Most relay boards switch on when the pin is
@@ -33,9 +32,6 @@ cycle = "20s"
     read,
 };
 
-/// The highest GPIO on the header.
-const LAST_PIN: u8 = 27;
-
 #[derive(Debug, Clone)]
 struct Config {
     pin: u8,
@@ -43,31 +39,8 @@ struct Config {
 }
 
 fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
-    let pin = section.required::<u8>("pin");
-    let active = if section.has("active") { section.optional("active") } else { Some(Active::default()) };
-    let pin = pin?;
-    if pin > LAST_PIN {
-        section.wrong(
-            "pin",
-            format!("there is no GPIO {pin} on the header"),
-            "it has GPIO 0 to 27, by Broadcom number",
-        );
-        return None;
-    }
-    Some(Box::new(Config { pin, active: active? }))
-}
-
-impl Value for Active {
-    const EXPECTED: &'static str = "\"high\" or \"low\"";
-    const EXAMPLE: &'static str = "\"low\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match value.as_str() {
-            Some("high") => Ok(Self::High),
-            Some("low") => Ok(Self::Low),
-            _ => Err("write the level at which the output is on: \"high\", or \"low\" for most relay boards".into()),
-        }
-    }
+    let (pin, active) = (wiring::pin(section, "pin"), lines::active(section));
+    Some(Box::new(Config { pin: pin?, active: active? }))
 }
 
 impl OutputConfig for Config {
@@ -84,8 +57,7 @@ impl OutputConfig for Config {
     }
 
     fn open(&self, hardware: &dyn Hardware, initial: Level) -> Result<Box<dyn Line>, HardwareError> {
-        let pin = hardware.output(self.pin, self.active, initial.is_on())?;
-        Ok(Box::new(Gpio { what: Claim::Pin(self.pin), pin }))
+        Ok(Box::new(lines::Switch::open(hardware, self.pin, self.active, initial)?))
     }
 
     fn actuator(&self) -> Option<Actuator> {
@@ -93,38 +65,11 @@ impl OutputConfig for Config {
     }
 }
 
-struct Gpio {
-    what: Claim,
-    pin: Box<dyn DigitalOutput>,
-}
-
-impl Line for Gpio {
-    /// On for any level above nothing: the guard has made on-time of what lies between.
-    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
-        let on = level.is_on();
-        self.pin.set(on)?;
-        match self.pin.read_back()? {
-            Some(now) if now == on => Ok(Confirmation::ReadBack),
-            None => Ok(Confirmation::Accepted),
-            Some(_) => {
-                let (wanted, found) = if on { ("on", "off") } else { ("off", "on") };
-                let reason = format!(
-                    "set to {wanted}, and it reads {found}; check for a short circuit, and that nothing else uses the pin"
-                );
-                Err(HardwareError::Io { what: self.what.to_string(), reason })
-            }
-        }
-    }
-
-    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
-        Ok(self.pin.read_back()?.map(Level::from))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::hardware::bank::Confirmation;
     use crate::hardware::simulated::Fault;
 
     fn heater(active: Active) -> Config {
@@ -178,7 +123,7 @@ mod tests {
         assert_eq!(testing::mistakes(&ENTRY, "pin = 17\nactive = \"high\""), []);
         for (keys, expected) in [
             ("", "add `pin"),
-            ("pin = 28", "0 to 27"),
+            ("pin = 64", "0 to 27"),
             ("pin = 17\nactive = \"LOW\"", "\"low\" for most"),
             ("pin = 17\nactive = true", "\"low\" for most"),
             ("pin = 17\nactiv = \"low\"", "`active`"),

@@ -5,7 +5,14 @@ mod config;
 mod gpio;
 pub mod guard;
 pub mod ledger;
+mod lines;
+mod mcp23017;
+mod mcp4725;
+mod pca9685;
+mod pcf8574;
+mod pump;
 mod pwm;
+mod servo;
 #[cfg(test)]
 mod testing;
 
@@ -24,7 +31,13 @@ use crate::model::{Claim, Level, OutputId, Shown};
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     gpio::ENTRY,
+    mcp23017::ENTRY,
+    mcp4725::ENTRY,
+    pca9685::ENTRY,
+    pcf8574::ENTRY,
+    pump::ENTRY,
     pwm::ENTRY,
+    servo::ENTRY,
 ];
 
 /// A driver's row in the table.
@@ -106,6 +119,11 @@ pub trait OutputConfig: fmt::Debug + Send + Sync {
     /// How long one write or open may take before the device counts as hung. The daemon's end waits for it.
     fn deadline(&self) -> Duration {
         bank::DEADLINE
+    }
+
+    /// What a pump gives in a second, fully on; `None` for whatever has no such number, and gives no doses then.
+    fn ml_per_second(&self) -> Option<f64> {
+        None
     }
 
     /// Where the simulated world feels it; `None` where it has no model of the device, and stands in for it.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use toml::de::DeTable;
 
-use super::Entry;
+use super::{Entry, OutputConfig};
 use crate::clock::Clock;
 use crate::config::{Diagnostic, Section};
 use crate::hardware::simulated::{Config, Simulated};
@@ -14,14 +14,25 @@ pub fn world() -> Simulated {
     Simulated::new(Config::default(), Clock::system())
 }
 
+/// An output with these keys.
+pub fn config(entry: &Entry, keys: &str) -> Box<dyn OutputConfig> {
+    let (config, found) = read(entry, keys);
+    assert_eq!(found, []);
+    config.unwrap()
+}
+
 /// What a driver finds wrong with its keys.
 pub fn mistakes(entry: &Entry, keys: &str) -> Vec<Diagnostic> {
+    let (config, found) = read(entry, keys);
+    assert!(config.is_some() || !found.is_empty());
+    found
+}
+
+fn read(entry: &Entry, keys: &str) -> (Option<Box<dyn OutputConfig>>, Vec<Diagnostic>) {
     let table = DeTable::parse(keys).unwrap();
     let found = RefCell::default();
     let section = Section::new("output test", 0..0, table.get_ref(), &found);
     let config = (entry.read)(&section);
     section.finish();
-    let found = found.into_inner();
-    assert!(config.is_some() || !found.is_empty());
-    found
+    (config, found.into_inner())
 }

@@ -157,7 +157,7 @@ impl<'a> Alarm<'a> {
 pub struct CommandResult<'a> {
     /// `accepted`, `done`, `rejected` or `expired`
     pub result: Cow<'a, str>,
-    /// Why it is not done.
+    /// Why it is not done; of a dose, what was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Cow<'a, str>>,
 }

@@ -166,7 +166,7 @@ impl Sensor {
 
     fn read(&mut self, ctx: &mut Context<Self>) {
         self.reading = true;
-        let (device, inputs) = (self.device.clone(), self.inputs());
+        let (device, inputs, clock) = (self.device.clone(), self.inputs(), self.with.clock);
         let work = move || -> Result<Vec<f64>, DriverError> {
             let mut device = panics::locked(&device);
             // While it is being read the driver is not in its place: after a panic it is gone.
@@ -180,6 +180,8 @@ impl Sensor {
                 if !inputs.is_empty() {
                     driver.hear(&inputs);
                 }
+                // Here and not before: the job may have waited for its turn.
+                driver.at(clock.now());
                 driver.read()
             });
             *device = Some(driver);
@@ -215,12 +217,12 @@ impl Sensor {
                     self.with.bus.publish(channel, *quantity, sample);
                 }
                 drop(filters);
-                if self.failures > 0 {
-                    tracing::info!("{} answers again", self.who);
-                }
-                self.failures = 0;
-                locked(&self.with.recovery).read();
-                self.tell(true);
+                self.answered();
+            }
+            // However often a chip is opened anew, it would not be ready sooner.
+            Err(early @ Failure::Driver(DriverError::NotYet { .. })) => {
+                self.publish_bad(&early);
+                self.answered();
             }
             Err(failure) => {
                 self.failures += 1;
@@ -233,6 +235,15 @@ impl Sensor {
                 self.publish_bad(&failure);
             }
         }
+    }
+
+    fn answered(&mut self) {
+        if self.failures > 0 {
+            tracing::info!("{} answers again", self.who);
+        }
+        self.failures = 0;
+        locked(&self.with.recovery).read();
+        self.tell(true);
     }
 
     fn give_up(&mut self, failure: &Failure, ctx: &mut Context<Self>) {

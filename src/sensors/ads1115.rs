@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use embedded_hal::i2c::Operation;
 
+use super::moisture::Moisture;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::{Chip, I2cChip, Probe};
@@ -55,11 +56,6 @@ fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
     let input = section.required::<u8>("input");
     let name = section.or("range", "4.096V".to_owned());
     let range = RANGES.iter().find(|range| range.name == name).copied();
-    // Shared with what every channel has: `moisture = { dry = 2.8, wet = 1.1, smooth = "median 5" }`.
-    let moisture = section.shared("moisture").map(|table| {
-        let (dry, wet) = (table.required::<f64>("dry"), table.required::<f64>("wet"));
-        Some(Moisture { dry: dry?, wet: wet? })
-    });
 
     let input_fits = input.is_none_or(|input| input <= 3);
     if !input_fits {
@@ -74,14 +70,7 @@ fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
         );
         return None;
     };
-    let moisture = match moisture {
-        Some(moisture) => Some(moisture?),
-        None => None,
-    };
-    if let Some(hint) = moisture.and_then(|moisture| moisture.nonsense(range)) {
-        section.wrong("moisture", "this calibration cannot be", hint);
-        return None;
-    }
+    let moisture = Moisture::read(section, range.volts, "range")?;
     let (place, input) = (place?, input?);
     input_fits.then(|| Box::new(Config { place, input, range, moisture }) as _)
 }
@@ -176,14 +165,7 @@ impl Driver for Ads1115 {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
         let volts = self.config.range.volts(self.convert()?);
         let Some(moisture) = self.config.moisture else { return Ok(vec![volts]) };
-        let Some(percent) = moisture.percent(volts) else {
-            let what = format!(
-                "input {} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?",
-                self.config.input
-            );
-            return Err(DriverError::no_value(self.chip.name(), what));
-        };
-        Ok(vec![volts, percent])
+        Ok(vec![volts, moisture.of_input(volts, self.chip.name(), self.config.input)?])
     }
 }
 
@@ -207,38 +189,6 @@ impl Ads1115 {
             self.chip.wait(A_LITTLE_MORE);
         }
         Err(DriverError::no_value(self.chip.name(), "it does not finish its conversion"))
-    }
-}
-
-/// The volts of a soil probe at both ends of its scale.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moisture {
-    dry: f64,
-    wet: f64,
-}
-
-/// So much of its span outside the calibration a probe may be; soil that is drier than air is a loose wire.
-const OUTSIDE: f64 = 0.5;
-
-impl Moisture {
-    /// What is wrong with a calibration.
-    fn nonsense(self, range: Range) -> Option<String> {
-        let measurable = 0.0..=range.volts;
-        if !measurable.contains(&self.dry) || !measurable.contains(&self.wet) {
-            return Some(format!("both `dry` and `wet` lie within 0 to {} V, the range", range.volts));
-        }
-        let near = (self.dry - self.wet).abs() < 0.01 * range.volts;
-        near.then(|| "`dry` and `wet` are the volts in air and in water, and must differ".to_owned())
-    }
-
-    /// The moisture between dry (0 %) and wet (100 %), at the ends of which it stays; `None` far outside.
-    fn percent(self, volts: f64) -> Option<f64> {
-        let part = (volts - self.dry) / (self.wet - self.dry);
-        (-OUTSIDE..=1.0 + OUTSIDE).contains(&part).then(|| 100.0 * part.clamp(0.0, 1.0))
-    }
-
-    fn volts(self, percent: f64) -> f64 {
-        self.dry + (self.wet - self.dry) * percent / 100.0
     }
 }
 
@@ -389,23 +339,6 @@ mod tests {
         for _ in 0..3 {
             assert!((a.read().unwrap()[1] - 20.0).abs() < 0.1);
             assert!((b.read().unwrap()[1] - 70.0).abs() < 0.1);
-        }
-    }
-
-    #[test]
-    fn moisture_stays_within_its_scale_and_is_none_far_outside() {
-        let cases = [
-            (2.8, Some(0.0)),
-            (1.1, Some(100.0)),
-            (1.95, Some(50.0)),
-            (3.0, Some(0.0)),
-            (0.9, Some(100.0)),
-            (0.0, None),
-            (4.0, None),
-        ];
-        for (volts, percent) in cases {
-            let got = PROBE.percent(volts);
-            assert_eq!(got.map(|got| (got * 1e6).round() / 1e6), percent, "{volts} V");
         }
     }
 

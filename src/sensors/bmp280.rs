@@ -111,8 +111,7 @@ impl Driver for Bmp280 {
             let what = "it has not measured; it may have lost its power for a moment";
             return Err(DriverError::no_value(self.chip.name(), what));
         }
-        let fine = self.trimming.fine(temperature);
-        let (celsius, pascal) = (bosch::celsius(fine), self.trimming.pascal(pressure, fine));
+        let (celsius, pascal) = self.trimming.celsius_and_pascal(temperature, pressure);
         if !bosch::is_measurable(celsius, pascal) {
             let what = format!("{celsius:.1} °C or {pascal:.0} Pa is outside what it can measure; check its wiring");
             return Err(DriverError::corrupt(self.chip.name(), what));

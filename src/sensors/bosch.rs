@@ -55,6 +55,12 @@ impl Trimming {
         ![self.t1, self.p1].iter().any(|value| matches!(value, 0.0 | 65535.0))
     }
 
+    /// °C and Pa, of both raw numbers.
+    pub fn celsius_and_pascal(&self, temperature: u32, pressure: u32) -> (f64, f64) {
+        let fine = self.fine(temperature);
+        (celsius(fine), self.pascal(pressure, fine))
+    }
+
     /// `t_fine`: 5120 times the temperature in °C, which the other quantities depend on.
     pub fn fine(&self, raw: u32) -> f64 {
         let raw = f64::from(raw);

@@ -45,4 +45,20 @@ impl Compensation {
         let number = self.quantities.iter().position(|one| *one == quantity)?;
         inputs.get(number).copied().flatten()
     }
+    /// Reads the key of a driver that can use the air's temperature and humidity, but only both together.
+    pub fn read_climate(section: &Section<'_>) -> Option<Self> {
+        let compensation = Self::read(section, &[Quantity::Temperature, Quantity::Humidity])?;
+        if compensation.channels.len() == 1 {
+            let hint = "write `compensation = { temperature = \"air.temperature\", humidity = \"air.humidity\" }`";
+            section.wrong("compensation", "the temperature and the humidity are needed, not one of them", hint);
+            return None;
+        }
+        Some(compensation)
+    }
+
+    /// °C and % relative humidity; `None` unless both are there.
+    pub fn climate(&self, inputs: &[Option<f64>]) -> Option<(f64, f64)> {
+        let (celsius, percent) = (self.value(Quantity::Temperature, inputs)?, self.value(Quantity::Humidity, inputs)?);
+        Some((celsius, percent.clamp(0.0, 100.0)))
+    }
 }

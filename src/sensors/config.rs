@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::filter::{Filter, Options};
+use super::pace::{LONGEST, USUAL};
 use super::recovery::Power;
 use super::{Config, DRIVERS, Filters, SensorConfig, computed};
 use crate::config::{Devices, Section, Sensor};
 use crate::model::SensorId;
 
-const USUAL: Duration = Duration::from_secs(10);
-const RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
+const RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=LONGEST;
 
 impl Config {
     /// Reads a table and tells the others what it has. Reports what is wrong, and gives `None` then.

@@ -6,26 +6,76 @@
 pub mod actor;
 mod ads1115;
 mod aht20;
+mod bh1750;
 mod bme280;
 pub mod calibration;
+mod bme680;
 mod bmp280;
+mod bmp390;
 mod bosch;
+mod command;
+mod ccs811;
 pub mod compensation;
 pub mod computed;
 mod config;
+mod cpu_temperature;
 mod crc;
+mod dht22;
+mod digital_input;
+mod disk;
 mod ds18b20;
+mod ezo;
+mod file;
 pub mod filter;
 mod lm75;
 mod mcp9808;
+mod flow_meter;
+mod hc_sr04;
+mod hwmon;
+mod iio;
+mod kernel;
+mod memory;
+mod rain_gauge;
+mod hx711;
+mod ina;
+mod ina219;
+mod ina260;
+mod max31855;
+mod max31865;
+mod max6675;
+mod mcp3008;
+mod mlx90614;
+mod moisture;
 pub mod recovery;
+mod seesaw_soil;
 mod sensirion;
 mod sht3x;
+mod ens160;
+pub mod filter;
+mod messages;
+mod mh_z19;
+mod pace;
+mod pms5003;
+pub mod recovery;
+mod scd30;
+mod scd4x;
+mod sds011;
+mod sensirion;
+mod sgp30;
+mod sgp40;
 mod sht4x;
 mod shtc3;
 #[cfg(test)]
 mod testing;
 mod tmp102;
+mod tally;
+#[cfg(test)]
+mod testing;
+pub mod text;
+mod voc_index;
+mod tsl2591;
+mod veml7700;
+mod vl53l0x;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -36,22 +86,68 @@ use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
 use crate::model::{ChannelId, Claim, Quantity, SensorId};
+use crate::hardware::{Hardware, HardwareError, Wake};
+use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 
 /// Every sensor driver there is.
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
     ads1115::ENTRY,
     aht20::ENTRY,
+    bh1750::ENTRY,
     bme280::ENTRY,
+    bme680::ENTRY,
     bmp280::ENTRY,
+    bmp390::ENTRY,
     ds18b20::ENTRY,
     lm75::ENTRY,
     mcp9808::ENTRY,
     sht3x::ENTRY,
+    command::ENTRY,
+    cpu_temperature::ENTRY,
+    dht22::ENTRY,
+    digital_input::ENTRY,
+    disk::ENTRY,
+    ds18b20::ENTRY,
+    ezo::DO,
+    ezo::EC,
+    ezo::ORP,
+    ezo::PH,
+    ezo::RTD,
+    file::ENTRY,
+    flow_meter::ENTRY,
+    hc_sr04::ENTRY,
+    hwmon::ENTRY,
+    iio::ENTRY,
+    memory::ENTRY,
+    rain_gauge::ENTRY,
+    seesaw_soil::ENTRY,
+    ccs811::ENTRY,
+    ds18b20::ENTRY,
+    ens160::ENTRY,
+    mh_z19::ENTRY,
+    pms5003::ENTRY,
+    scd30::ENTRY,
+    scd4x::ENTRY,
+    sds011::ENTRY,
+    sgp30::ENTRY,
+    sgp40::ENTRY,
     sht4x::ENTRY,
     shtc3::ENTRY,
     tmp102::ENTRY,
     lm75::ENTRY_TMP105,
+    hx711::ENTRY,
+    ina219::ENTRY,
+    ina260::ENTRY,
+    max31855::ENTRY,
+    max31865::ENTRY,
+    max6675::ENTRY,
+    mcp3008::ENTRY,
+    mlx90614::ENTRY,
+    sht4x::ENTRY,
+    tsl2591::ENTRY,
+    veml7700::ENTRY,
+    vl53l0x::ENTRY,
 ];
 
 /// A driver's row in the table.
@@ -159,6 +255,11 @@ pub trait Driver: Send {
         let _ = inputs;
     }
 
+    /// Called right before each read with its time, for what is measured per second.
+    fn at(&mut self, now: Monotonic) {
+        let _ = now;
+    }
+
     /// Called once after it was opened. Whenever `wake` is called the sensor is read at once, and not only in its interval.
     fn wake_by(&mut self, wake: Wake) -> Result<(), DriverError> {
         let _ = wake;
@@ -205,6 +306,14 @@ pub enum DriverError {
         /// Why, and what to do.
         what: String,
     },
+    /// The chip is well, but has no value so soon. This is no failure: it is not opened anew, which would make it begin again.
+    #[error("{device} has no value yet: {what}")]
+    NotYet {
+        /// The chip and where it is.
+        device: String,
+        /// What it waits for.
+        what: String,
+    },
 }
 
 impl DriverError {
@@ -221,5 +330,9 @@ impl DriverError {
     /// The chip itself says that it has no value.
     pub fn no_value(device: &str, what: impl Into<String>) -> Self {
         Self::NoValue { device: device.to_owned(), what: what.into() }
+    }
+    /// The chip is well, but has no value so soon.
+    pub fn not_yet(device: &str, what: impl Into<String>) -> Self {
+        Self::NotYet { device: device.to_owned(), what: what.into() }
     }
 }

@@ -138,6 +138,17 @@ pub(super) async fn acknowledge(state: Data<State>, name: Path<String>, _whole: 
     ok(&Acknowledged { alarm: name.as_str().into(), stands })
 }
 
+pub(super) async fn set(state: Data<State>, name: Path<String>, body: Bytes) -> Answer {
+    let known = state.bus.outputs();
+    if !known.keys().any(|id| id.as_str() == *name) {
+        return Err(Failure::no_such("output", &name, known.keys().map(OutputId::as_str)));
+    }
+    match state.commands.set(name.into_inner(), body.to_vec()).await {
+        Ok(now) => ok(&payload::Output::from(&now)),
+        Err(error) => Err(Failure::new(StatusCode::CONFLICT, error, "`homeostat why` tells what the output does now")),
+    }
+}
+
 pub(super) async fn calibrate(state: Data<State>, name: Path<String>, body: Bytes) -> Answer {
     let Some(calibrator) = state.bus.calibrator(&name) else {
         let sensors = state.bus.sensors();

@@ -6,6 +6,7 @@
 //! GET  /api/v1/sensors/NAME                 /outputs/NAME, /controllers/NAME, /alarms/NAME: one of them
 //! GET  /api/v1/outputs/NAME/why             the chain from a reading to the pin, and how it came to be so
 //! POST /api/v1/alarms/NAME/acknowledge      a person knows
+//! POST /api/v1/outputs/NAME/set             move it by hand: {"level": 0.4, "for": "10s"}, as over MQTT
 //! POST /api/v1/sensors/NAME/calibrate       a step of its calibration: {"step": ["mid", "7.00"]}
 //! POST /api/v1/reload                       read the configuration again and apply it
 //! POST /api/v1/flush                        write what waits in memory to the database, for whoever reads that next
@@ -35,6 +36,7 @@ use tokio::time::timeout;
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
+use crate::message::OutputState;
 use crate::store::Store;
 use crate::supervisor::Stage;
 
@@ -84,6 +86,9 @@ pub trait Commands: Send + Sync {
     /// Reads the configuration again and applies it. Gives a sentence on what changed: "restarted sensors.air; 8 others kept
     /// running".
     fn reload(&self) -> BoxFuture<'static, Result<String, Refused>>;
+
+    /// Moves an output by hand; the command is as it would be published to `<output>/set`. Gives how the output is then, or why not.
+    fn set(&self, output: String, command: Vec<u8>) -> BoxFuture<'static, Result<OutputState, String>>;
 }
 
 /// The configuration was not taken over.
@@ -148,6 +153,7 @@ fn routes(api: &mut ServiceConfig) {
         .service(get("outputs", web::get().to(answer::outputs)))
         .service(get("outputs/{name}", web::get().to(answer::output)))
         .service(get("outputs/{name}/why", web::get().to(answer::why)))
+        .service(post("outputs/{name}/set", web::post().to(answer::set)))
         .service(get("controllers", web::get().to(answer::controllers)))
         .service(get("controllers/{name}", web::get().to(answer::controller)))
         .service(get("alarms", web::get().to(answer::alarms)))

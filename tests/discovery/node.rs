@@ -27,7 +27,7 @@ pub fn sensor(id: &str, channels: &[(&str, Quantity)]) -> Sensor {
 }
 
 pub fn output(id: &str, takes: Takes, remote: bool, shown: Option<Shown>) -> Output {
-    Output { id: OutputId::new(id).unwrap(), takes, remote, shown }
+    Output { id: OutputId::new(id).unwrap(), takes, remote, shown, dosing: None }
 }
 
 pub fn controller(id: &str, input: &str, quantity: Quantity, moves: Moves) -> Controller {

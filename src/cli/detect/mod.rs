@@ -71,7 +71,7 @@ pub fn detect(Detect { identify, whose }: Detect) -> Result<(), Sorry> {
         );
     }
     for number in buses {
-        show(&format!("I²C bus {number}"), on_bus(number, board.as_ref(), known.as_ref(), identify), "nobody answers");
+        show(&format!("I²C bus {number}"), on_bus(number, &board, known.as_ref(), identify), "nobody answers");
     }
     for (heading, found, nothing) in kernel::all(root) {
         show(heading, found, nothing);
@@ -83,13 +83,10 @@ pub fn detect(Detect { identify, whose }: Detect) -> Result<(), Sorry> {
     Ok(())
 }
 
-fn on_bus(number: u8, board: Option<&Arc<dyn Hardware>>, known: Option<&Config>, identify: bool) -> Vec<Found> {
-    let place = format!("/dev/i2c-{number}");
-    let complaint = |what: String| vec![Found { place: place.clone(), what, table: None }];
-    match board.map(|board| Bus::scan(number, &**board)) {
-        Some(Ok(bus)) => bus.found(known, board.filter(|_| identify)),
-        Some(Err(error)) => complaint(error.to_string()),
-        None => complaint("there is no board to reach it by".to_owned()),
+fn on_bus(number: u8, board: &Arc<dyn Hardware>, known: Option<&Config>, identify: bool) -> Vec<Found> {
+    match Bus::scan(number, &**board) {
+        Ok(bus) => bus.found(known, Some(board).filter(|_| identify)),
+        Err(error) => vec![Found { place: format!("/dev/i2c-{number}"), what: error.to_string(), table: None }],
     }
 }
 

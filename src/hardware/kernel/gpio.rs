@@ -9,18 +9,30 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use embedded_hal::delay::DelayNs as _;
 
 use gpiocdev::Request;
-use gpiocdev::line::{Bias, Value};
+use gpiocdev::line::{Bias, EdgeDetection, Value};
 use gpiocdev::request::Builder;
 
+use super::edges::{Count, Edges, Event, Watch, drain, time_pulse};
 use super::{Trouble, chip, part_error};
 use crate::hardware::advice::{Board, Part};
-use crate::hardware::{Active, DigitalInput, DigitalOutput, HardwareError, InputSettings, Pull};
+use crate::hardware::{
+    Active, DigitalInput, DigitalOutput, Echo, Edge, HardwareError, InputSettings, Pull, PulseCounter, Wake,
+};
 use crate::panics::locked;
 
 /// Who holds a line, as `gpioinfo` shows it.
 const CONSUMER: &str = "homeostat";
+
+/// So many edges the kernel keeps for us. Ranger and wake need a few, and a count needs the last one only.
+const KEPT_EDGES: u32 = 16;
+
+/// How long a ranger's trigger is on, at least.
+const TRIGGER_US: u32 = 10;
 
 /// The lines of one chip.
 #[derive(Debug)]
@@ -67,21 +79,61 @@ impl Gpio {
         }
     }
 
-    /// A pin as an input that nobody waits for.
+    /// A pin as an input. `wake` is called whenever its level has changed, by a thread of the input's own.
     pub(in crate::hardware) fn input(
         &self,
         pin: u8,
         settings: InputSettings,
+        wake: Option<Wake>,
     ) -> Result<Box<dyn DigitalInput>, HardwareError> {
-        let request = self.request_input(pin, settings, |_| ())?;
-        Ok(Box::new(Input { board: self.board, pin, request }))
+        let edges = wake.as_ref().map(|_| EdgeDetection::BothEdges);
+        let request = Arc::new(self.request_input(pin, settings, edges)?);
+        let watch = wake.map(|wake| self.watch(pin, &request, move |_| wake())).transpose()?;
+        Ok(Box::new(Input { board: self.board, pin, watch, request }))
+    }
+
+    /// A pin whose edges are counted.
+    pub(in crate::hardware) fn counter(
+        &self,
+        pin: u8,
+        settings: InputSettings,
+        edge: Edge,
+    ) -> Result<Box<dyn PulseCounter>, HardwareError> {
+        let edges = match edge {
+            Edge::Rising => EdgeDetection::RisingEdge,
+            Edge::Falling => EdgeDetection::FallingEdge,
+            Edge::Both => EdgeDetection::BothEdges,
+        };
+        let request = Arc::new(self.request_input(pin, settings, Some(edges))?);
+        let count: Arc<Mutex<Count>> = Arc::default();
+        let ours = count.clone();
+        let watch = self.watch(pin, &request, move |event| locked(&ours).see(event))?;
+        Ok(Box::new(Counter { board: self.board, pin, watch, count }))
+    }
+
+    /// Two pins of an ultrasonic ranger.
+    pub(in crate::hardware) fn echo(&self, trigger: u8, echo: u8) -> Result<Box<dyn Echo>, HardwareError> {
+        let edges = Some(EdgeDetection::BothEdges);
+        let answer = Edges::new(Arc::new(self.request_input(echo, InputSettings::default(), edges)?));
+        let trigger = (trigger, self.output(trigger, Active::High, false)?);
+        Ok(Box::new(Ranger { board: self.board, trigger: trigger.1, pin: echo, answer }))
+    }
+
+    fn watch(
+        &self,
+        pin: u8,
+        request: &Arc<Request>,
+        each: impl FnMut(Event) + Send + 'static,
+    ) -> Result<Watch, HardwareError> {
+        let watch = Watch::start(&format!("gpio {pin}"), Edges::new(request.clone()), each);
+        watch.map_err(|error| part_error(self.board, Part::Pin(pin), "waiting for", Ok(error)))
     }
 
     fn request_input(
         &self,
         pin: u8,
         settings: InputSettings,
-        more: impl FnOnce(&mut Builder),
+        edges: Option<EdgeDetection>,
     ) -> Result<Request, HardwareError> {
         let mut outputs = locked(&self.outputs);
         if let Some(kept) = outputs.get(&pin) {
@@ -102,7 +154,9 @@ impl Gpio {
         if !debounce.is_zero() {
             builder.with_debounce_period(debounce);
         }
-        more(&mut builder);
+        if edges.is_some() {
+            builder.with_edge_detection(edges).with_kernel_event_buffer_size(KEPT_EDGES);
+        }
         self.request(pin, &mut builder)
     }
 
@@ -149,13 +203,53 @@ impl DigitalOutput for Output {
 struct Input {
     board: Board,
     pin: u8,
-    request: Request,
+    /// Before the request: what it is dropped for is that the line is free.
+    watch: Option<Watch>,
+    request: Arc<Request>,
 }
 
 impl DigitalInput for Input {
     fn get(&mut self) -> Result<bool, HardwareError> {
+        if let Some(trouble) = self.watch.as_ref().and_then(Watch::trouble) {
+            return Err(part_error(self.board, Part::Pin(self.pin), "waiting for", trouble));
+        }
         let active = self.request.lone_value();
         active.map(bool::from).map_err(|error| part_error(self.board, Part::Pin(self.pin), "reading", trouble(error)))
+    }
+}
+
+struct Counter {
+    board: Board,
+    pin: u8,
+    watch: Watch,
+    count: Arc<Mutex<Count>>,
+}
+
+impl PulseCounter for Counter {
+    fn count(&mut self) -> Result<u64, HardwareError> {
+        match self.watch.trouble() {
+            Some(trouble) => Err(part_error(self.board, Part::Pin(self.pin), "counting the pulses of", trouble)),
+            None => Ok(locked(&self.count).total()),
+        }
+    }
+}
+
+struct Ranger {
+    board: Board,
+    trigger: Box<dyn DigitalOutput>,
+    pin: u8,
+    answer: Edges,
+}
+
+impl Echo for Ranger {
+    fn measure(&mut self, timeout: Duration) -> Result<Option<Duration>, HardwareError> {
+        let (board, part) = (self.board, Part::Pin(self.pin));
+        let fail = |trouble| part_error(board, part, "timing", trouble);
+        drain(&mut self.answer).map_err(fail)?;
+        self.trigger.set(true)?;
+        super::delay().delay_us(TRIGGER_US);
+        self.trigger.set(false)?;
+        time_pulse(&mut self.answer, timeout).map_err(fail)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What the kernel gives programs on every Linux board: device files of buses and GPIO chips, and PWM in /sys. Both boards use it.
 
 mod chip;
+mod edges;
 pub(super) mod gpio;
 pub(super) mod i2c;
 pub(super) mod pwm;
+pub(super) mod spi;
+pub(super) mod uart;
 
 use std::io;
 use std::thread;

@@ -34,6 +34,11 @@ pub enum Chip {
         /// How it answers.
         model: Box<dyn OneWireChip>,
     },
+    /// A contact at a pin, which [`Simulated::set_input`](super::Simulated::set_input) moves.
+    Contact {
+        /// Its Broadcom number.
+        pin: u8,
+    },
 }
 
 /// What the chip's sensing element feels: the truth of the world with the element's lag and noise.

@@ -66,6 +66,9 @@ struct Shared {
     active: BTreeMap<u8, Active>,
     /// Which inputs are held high by a resistor.
     pulled_up: BTreeMap<u8, bool>,
+    /// Which inputs something outside drives, and who is to hear of it when they change.
+    contacts: BTreeMap<u8, bool>,
+    wakes: BTreeMap<u8, Wake>,
     changes: BTreeMap<Actuator, VecDeque<(Monotonic, Level)>>,
     wires: HashMap<Actuator, OutputId>,
     faults: Faults,
@@ -94,6 +97,8 @@ impl Simulated {
             levels: BTreeMap::new(),
             active: BTreeMap::new(),
             pulled_up: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            wakes: BTreeMap::new(),
             changes: BTreeMap::new(),
             wires: HashMap::new(),
             faults: Faults::new(),
@@ -123,6 +128,18 @@ impl Simulated {
             Chip::OneWire { id, model } => {
                 shared.one_wire.insert(id, Plugged { sensor, model, element });
             }
+            // It feels nothing of the world, and is open until somebody moves it.
+            Chip::Contact { pin } => drop(shared.contacts.remove(&pin)),
+        }
+    }
+
+    /// For tests: puts an input at an electrical level from outside, and wakes who reads it if that changes it. Bounces are none.
+    pub fn set_input(&self, pin: u8, high: bool) {
+        let before = self.voltage(pin);
+        self.lock().contacts.insert(pin, high);
+        let wake = self.lock().wakes.get(&pin).cloned();
+        if let Some(wake) = wake.filter(|_| self.voltage(pin) != before) {
+            wake();
         }
     }
 
@@ -284,12 +301,12 @@ impl Simulated {
         changes.push_back((now, level));
     }
 
-    /// Whether a pin is electrically high: as it is driven, or else as its resistor pulls it.
+    /// Whether a pin is electrically high: as an output or a contact drives it, or else as its resistor pulls it.
     fn voltage(&self, pin: u8) -> bool {
         let shared = self.lock();
         match (shared.levels.get(&Actuator::Pin(pin)), shared.active.get(&pin)) {
             (Some(level), Some(active)) => level.is_on() == (*active == Active::High),
-            _ => shared.pulled_up.get(&pin).copied().unwrap_or(false),
+            _ => [&shared.contacts, &shared.pulled_up].iter().find_map(|held| held.get(&pin)).copied().unwrap_or(false),
         }
     }
 }
@@ -319,9 +336,15 @@ impl Hardware for Simulated {
         Ok(Box::new(OutputPin { world: self.clone(), pin }))
     }
 
-    fn input(&self, pin: u8, settings: InputSettings, _: Option<Wake>) -> Result<Box<dyn DigitalInput>, HardwareError> {
+    fn input(
+        &self,
+        pin: u8,
+        settings: InputSettings,
+        wake: Option<Wake>,
+    ) -> Result<Box<dyn DigitalInput>, HardwareError> {
         self.strike(Deed::Open, &Claim::Pin(pin))?;
         self.lock().pulled_up.insert(pin, settings.pull == Pull::Up);
+        self.lock().wakes.extend(wake.map(|wake| (pin, wake)));
         Ok(Box::new(InputPin { world: self.clone(), pin, active: settings.active }))
     }
 

@@ -1,7 +1,7 @@
 //! Commands: what others may publish to make this node do something, and what they hear of it under `result/<id>`.
 //!
 //! ```text
-//! <output>/set      → a leased demand of the priority `manual`
+//! <output>/set      → a leased demand of the priority `manual`; a dose is one, too
 //! <controller>/set  → a setpoint or a mode
 //! command/…         → ack, reload, publish
 //! ```
@@ -9,6 +9,7 @@
 //! Whatever is not understood, not allowed or too late is rejected with its reason, and counted. What lay at the broker when we
 //! came is never obeyed: nobody says it now.
 
+mod doses;
 mod pending;
 mod words;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
+use self::doses::Doses;
 use self::pending::Pending;
 use self::words::{Adjusted, Asked, Mode, Named};
 use super::discovery::{Controller, Output, Takes, Things};
@@ -26,7 +28,7 @@ use super::link::Message;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::message::{Adjust, OutputState};
-use crate::model::{Demand, Level, Monotonic, OutputId, Owner, Priority, Wish};
+use crate::model::{Demand, Dosing, Level, Monotonic, OutputId, Owner, Priority, Wish, dose};
 use crate::panics::locked;
 
 pub use self::pending::Outcome;
@@ -63,6 +65,7 @@ pub struct Commands {
     things: watch::Receiver<Arc<Things>>,
     owner: Owner,
     pending: Mutex<Pending>,
+    doses: Mutex<Doses>,
     rejected: AtomicU64,
     reloads: AtomicBool,
     /// What came of what took a while.
@@ -80,6 +83,7 @@ impl Commands {
             things,
             owner: Owner::new("mqtt"),
             pending: Mutex::default(),
+            doses: Mutex::default(),
             rejected: AtomicU64::new(0),
             reloads: AtomicBool::new(false),
             done: Mutex::default(),
@@ -151,50 +155,96 @@ impl Commands {
     }
 
     fn set_output(&self, path: &str, output: &Output, (asked, id): Named<Asked>) -> Taken {
-        let now = self.clock.now();
-        let demand = |Asked { wish, lease }: Asked| {
-            if !output.remote {
-                return Err(format!("{} takes no commands: `remote = false`", output.id));
-            }
-            let between = matches!(wish, Wish::Level(level) if level != Level::ON && level != Level::OFF);
-            if between && output.takes == Takes::OnOff {
-                return Err(format!("{} is on or off: it has no `cycle` that makes on-time of a level", output.id));
-            }
-            let until = now + lease;
-            self.demand(&output.id, wish, until)?;
-            Ok((wish, until))
+        let taken = match asked {
+            Err(why) => Err(why),
+            Ok(_) if !output.remote => Err(format!("{} takes no commands: `remote = false`", output.id)),
+            Ok(Asked::Hold(wish, lease)) => self.hold(output, wish, lease, id.clone()),
+            Ok(Asked::Dose(millilitres)) => self.dose(output, millilitres, id.clone()),
         };
-        match asked.and_then(demand) {
-            Err(why) => self.reject(path, &why, id),
-            Ok((wish, until)) => {
-                let mut pending = locked(&self.pending);
-                let mut answers = pending.superseded(&output.id, "another command has come after it");
-                let Some(id) = id else { return Taken::Answers(answers) };
-                let level = match wish {
-                    Wish::Level(level) => Some(level),
-                    Wish::Safe | Wish::Nothing => None,
-                };
-                answers.extend(pending.accepted(id.clone(), &output.id, level, until));
-                answers.push((id, Outcome::Accepted));
-                // It may be so already.
-                if let Some(state) = self.bus.output(&output.id) {
-                    answers.extend(pending.heard(&state, &self.owner));
-                }
-                Taken::Answers(answers)
-            }
+        taken.map_or_else(|why| self.reject(path, &why, id), Taken::Answers)
+    }
+
+    fn hold(&self, output: &Output, wish: Wish, lease: Duration, id: Option<String>) -> Result<Answers, String> {
+        fits(output, wish)?;
+        let until = self.clock.now() + lease;
+        self.demand(&output.id, wish, until)?;
+        let mut answers = self.superseded(&output.id, "another command has come after it");
+        let Some(id) = id else { return Ok(answers) };
+        let level = match wish {
+            Wish::Level(level) => Some(level),
+            Wish::Safe | Wish::Nothing => None,
+        };
+        answers.extend(locked(&self.pending).accepted(id.clone(), &output.id, level, until));
+        answers.push((id, Outcome::Accepted));
+        // It may be so already.
+        answers.extend(self.bus.output(&output.id).map(|state| self.heard(&state)).unwrap_or_default());
+        Ok(answers)
+    }
+
+    /// On, for exactly as long as so many millilitres take.
+    fn dose(&self, output: &Output, millilitres: f64, id: Option<String>) -> Result<Answers, String> {
+        let (name, now) = (&output.id, self.clock.now());
+        let (dosing, time) = self.dosing(output, millilitres)?;
+        self.demand(name, Wish::Level(Level::ON), now + time)?;
+        let mut answers = self.superseded(name, "another command has come after it");
+        locked(&self.doses).begin(id.clone(), name, dosing, time, now);
+        answers.extend(id.map(|id| (id, Outcome::Accepted)));
+        // It may be on already.
+        answers.extend(self.bus.output(name).map(|state| self.heard(&state)).unwrap_or_default());
+        Ok(answers)
+    }
+
+    /// How a dose is given, and how long that takes.
+    fn dosing(&self, output: &Output, millilitres: f64) -> Result<(Dosing, Duration), String> {
+        let name = &output.id;
+        let dosing = output.dosing.ok_or_else(|| format!("{name} gives no doses: it has no `ml_per_second`"))?;
+        let time = dosing.time(millilitres).map_err(|why| format!("{name} cannot give that: {why}"))?;
+        if let Some(left) = locked(&self.doses).left(name, self.clock.now()) {
+            let left = dose::shown(dosing.given(left));
+            return Err(format!("a dose runs there, and {left} ml of it are left; say off first to end it"));
         }
+        Ok((dosing, time))
+    }
+
+    fn superseded(&self, output: &OutputId, why: &str) -> Answers {
+        let mut over = locked(&self.pending).superseded(output, why);
+        over.extend(locked(&self.doses).superseded(output, why, self.clock.now()));
+        over
     }
 
     fn demand(&self, output: &OutputId, wish: Wish, until: Monotonic) -> Result<(), String> {
-        let demand = Demand { owner: self.owner.clone(), priority: Priority::Manual, wish, until, because: None };
+        self.demand_as(&self.owner, output, wish, until)
+    }
+
+    fn demand_as(&self, owner: &Owner, output: &OutputId, wish: Wish, until: Monotonic) -> Result<(), String> {
+        let demand = Demand { owner: owner.clone(), priority: Priority::Manual, wish, until, because: None };
         self.bus.demand(output, demand).map_err(|error| error.to_string())
+    }
+
+    /// The same words from a person at the machine itself, for whom also those outputs are that take no commands from elsewhere. Gives
+    /// the output, and whether it is theirs from now on.
+    ///
+    /// # Errors
+    /// There is no such output, or it cannot do that; in a sentence.
+    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<(OutputId, bool), String> {
+        let things = self.things.borrow().clone();
+        let output = things.outputs.iter().find(|output| output.id.as_str() == id);
+        let output = output.ok_or_else(|| format!("there is no output {id}"))?;
+        let (asked, _) = words::output(payload);
+        let (wish, lease) = match asked? {
+            Asked::Hold(wish, lease) => (wish, lease),
+            Asked::Dose(millilitres) => (Wish::Level(Level::ON), self.dosing(output, millilitres)?.1),
+        };
+        fits(output, wish)?;
+        self.demand_as(owner, &output.id, wish, self.clock.now() + lease)?;
+        Ok((output.id.clone(), wish != Wish::Nothing))
     }
 
     /// Commands to this output are refused from now on, and what one has asked for does not outlive that.
     pub fn release(&self, output: &OutputId) {
         // One that is gone holds nothing.
         let _ = self.demand(output, Wish::Nothing, self.clock.now());
-        let over = locked(&self.pending).superseded(output, "commands to it are refused now");
+        let over = self.superseded(output, "commands to it are refused now");
         self.later(over);
     }
 
@@ -235,17 +285,23 @@ impl Commands {
 
     /// An output has told what it does.
     pub(super) fn heard(&self, state: &OutputState) -> Answers {
+        locked(&self.doses).heard(state, &self.owner, self.clock.now());
         locked(&self.pending).heard(state, &self.owner)
     }
 
     /// Whose time is over.
     pub(super) fn expired(&self) -> Answers {
-        locked(&self.pending).expired(self.clock.now())
+        let now = self.clock.now();
+        let mut over = locked(&self.pending).expired(now);
+        over.extend(locked(&self.doses).expired(now));
+        over
     }
 
     /// How long until somebody's is.
     pub(super) fn next_end(&self) -> Option<Duration> {
-        locked(&self.pending).next(self.clock.now())
+        let now = self.clock.now();
+        let ends = [locked(&self.pending).next(now), locked(&self.doses).next(now)];
+        ends.into_iter().flatten().min()
     }
 
     fn done(&self, path: &str, done: Result<(), String>, id: Option<String>) -> Taken {
@@ -264,4 +320,13 @@ impl Commands {
         }
         Taken::Answers(id.map(|id| (id, Outcome::Rejected(why))).into_iter().collect())
     }
+}
+
+/// Whether the output can do that.
+fn fits(output: &Output, wish: Wish) -> Result<(), String> {
+    let between = matches!(wish, Wish::Level(level) if level != Level::ON && level != Level::OFF);
+    if between && output.takes == Takes::OnOff {
+        return Err(format!("{} is on or off: it has no `cycle` that makes on-time of a level", output.id));
+    }
+    Ok(())
 }

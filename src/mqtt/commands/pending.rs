@@ -15,6 +15,8 @@ pub enum Outcome {
     Accepted,
     /// It is so.
     Done,
+    /// A dose is done, and so much was given.
+    Given(String),
     /// It is not done, for this reason.
     Rejected(String),
     /// Its time was over before it was done, for this reason.

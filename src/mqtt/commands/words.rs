@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use crate::config::Value as _;
-use crate::model::{Level, Wish};
+use crate::model::{Level, Wish, dose};
 
 /// Nobody says so much.
 const LONGEST: usize = 4096;
@@ -22,11 +22,11 @@ const LONGEST_LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What an output is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Asked {
-    /// Its level; [`Wish::Nothing`] gives it back to whoever else wants something of it.
-    pub wish: Wish,
-    /// For how long.
-    pub lease: Duration,
+pub enum Asked {
+    /// A level, for so long; [`Wish::Nothing`] gives it back to whoever else wants something of it.
+    Hold(Wish, Duration),
+    /// So many millilitres.
+    Dose(f64),
 }
 
 /// What a controller is asked.
@@ -52,28 +52,36 @@ pub enum Mode {
 /// The command, and the name under which its sender wants to hear of it.
 pub type Named<T> = (Result<T, String>, Option<String>);
 
-/// `on`, `off`, `auto`, a percentage, or `{"level": 0.4, "for": "10m", "id": "…"}`.
+/// `on`, `off`, `auto`, a percentage, `12.5 ml`, or `{"level": 0.4, "for": "10m", "id": "…"}`, `{"ml": 12.5}`.
 pub fn output(payload: &[u8]) -> Named<Asked> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Long {
         level: Option<Json>,
         on: Option<bool>,
+        ml: Option<f64>,
         #[serde(rename = "for")]
         lease: Option<String>,
         id: Option<String>,
     }
     read(
         payload,
-        |text| Ok(Asked { wish: short_wish(text)?, lease: USUAL_LEASE }),
+        |text| match dose::millilitres(text.trim_matches('"')) {
+            Some(millilitres) => Ok(Asked::Dose(millilitres)),
+            None => Ok(Asked::Hold(short_wish(text)?, USUAL_LEASE)),
+        },
         |long: Long| {
             let asked = || {
-                let wish = match (&long.level, long.on) {
-                    (Some(level), None) => long_wish(level)?,
-                    (None, Some(on)) => Wish::Level(on.into()),
-                    _ => return Err("say either `level` or `on`".to_owned()),
+                let wish = match (&long.level, long.on, long.ml) {
+                    (Some(level), None, None) => long_wish(level)?,
+                    (None, Some(on), None) => Wish::Level(on.into()),
+                    (None, None, Some(_)) if long.lease.is_some() => {
+                        return Err("a dose runs as long as it takes: leave out `for`".to_owned());
+                    }
+                    (None, None, Some(millilitres)) => return Ok(Asked::Dose(millilitres)),
+                    _ => return Err("say either `level` or `on`, or `ml`".to_owned()),
                 };
-                Ok(Asked { wish, lease: long.lease.as_deref().map_or(Ok(USUAL_LEASE), lease)? })
+                Ok(Asked::Hold(wish, long.lease.as_deref().map_or(Ok(USUAL_LEASE), lease)?))
             };
             (asked(), long.id.clone())
         },

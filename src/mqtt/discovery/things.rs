@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{ChannelId, ControllerId, OutputId, Quantity, SensorId, Shown};
+use crate::model::{ChannelId, ControllerId, Dosing, OutputId, Quantity, SensorId, Shown};
 
 /// A node and everything on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,8 @@ pub struct Output {
     pub remote: bool,
     /// As what it is shown, if a person has said so.
     pub shown: Option<Shown>,
+    /// What it gives in so much time; `None` where nobody has measured that.
+    pub dosing: Option<Dosing>,
 }
 
 /// What an output can be set to.

@@ -1,0 +1,68 @@
+//! What a person moves by hand, at the machine itself: the same words as over MQTT, and an answer that tells what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::bus::Bus;
+use crate::message::{Event, OutputState};
+use crate::model::{OutputId, Owner};
+use crate::mqtt::commands::Commands;
+
+/// An output's actor acts at once; longer than this, something is in its way that the answer tells.
+const LOOK: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(20);
+
+/// More than happens in that time to a house with a hundred sensors.
+const EVENTS: usize = 1024;
+
+/// A person's way to the outputs.
+#[derive(Clone)]
+pub struct Hand {
+    bus: Bus,
+    commands: Arc<Commands>,
+    owner: Owner,
+}
+
+impl Hand {
+    pub(super) fn new(bus: Bus, commands: Arc<Commands>) -> Self {
+        Self { bus, commands, owner: Owner::new("hand") }
+    }
+
+    /// Carries out a command as it would be published to `<output>/set`, and gives how the output is then.
+    ///
+    /// # Errors
+    /// There is no such output, or it cannot do that; in a sentence.
+    pub async fn set(&self, output: &str, command: &[u8]) -> Result<OutputState, String> {
+        let tap = self.bus.tap(EVENTS, 1);
+        let (id, takes) = self.commands.by_hand(&self.owner, output, command)?;
+        let is_done = |state: &OutputState| (state.by.as_ref() == Some(&self.owner)) == takes;
+        let settled = async {
+            // It may be so already, and then nothing is told.
+            if let Some(state) = self.bus.output(&id).filter(|state| is_done(state)) {
+                return state;
+            }
+            let mut events = Vec::new();
+            loop {
+                tap.drain(&mut events);
+                for event in events.drain(..) {
+                    match event {
+                        Event::Output(state) if state.output == id && is_done(&state) => return state,
+                        _ => {}
+                    }
+                }
+                tap.filled().await;
+            }
+        };
+        let settled = timeout(LOOK, settled).await.ok();
+        settled.or_else(|| self.bus.output(&id)).ok_or_else(|| format!("{output} has not said anything yet"))
+    }
+
+    /// Waits until nothing that was set here holds the output any more.
+    pub async fn given_back(&self, output: &OutputId) {
+        while self.bus.output(output).is_some_and(|state| state.by.as_ref() == Some(&self.owner)) {
+            sleep(STEP).await;
+        }
+    }
+}

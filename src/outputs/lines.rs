@@ -1,0 +1,136 @@
+//! What several output drivers have in common: which way round they are wired, what gives pulses, and when a pin obeys.
+
+use crate::config::Section;
+use crate::hardware::bank::{Confirmation, Line};
+use crate::hardware::simulated::Actuator;
+use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};
+use crate::model::{Claim, Level};
+use crate::wiring;
+
+/// A Pi 5 has four channels, the others two.
+const LAST_CHANNEL: u8 = 3;
+
+/// `active = "low"`; high if it is not there.
+pub fn active(section: &Section<'_>) -> Option<Active> {
+    if section.has("active") { section.optional("active") } else { Some(Active::default()) }
+}
+
+/// The electrical level, high or not, of an output that is on or off; and the same the other way.
+pub fn electrical(active: Active, on: bool) -> bool {
+    on == (active == Active::High)
+}
+
+/// A channel of a chip: `channel = 0`, up to `last`.
+pub fn channel(section: &Section<'_>, what: &str, last: u8, hint: &str) -> Option<u8> {
+    let channel = section.required::<u8>("channel")?;
+    if channel > last {
+        section.wrong("channel", format!("there is no {what} {channel}"), hint);
+        return None;
+    }
+    Some(channel)
+}
+
+/// Holds what a pin reads against what it was set to.
+pub fn obeys(what: impl ToString, wanted: bool, found: bool) -> Result<Confirmation, HardwareError> {
+    if wanted == found {
+        return Ok(Confirmation::ReadBack);
+    }
+    let [wanted, found] = [wanted, found].map(|on| if on { "on" } else { "off" });
+    let reason =
+        format!("set to {wanted}, and it reads {found}; check for a short circuit, and that nothing else uses the pin");
+    Err(HardwareError::Io { what: what.to_string(), reason })
+}
+
+/// What gives pulses: a PWM channel of the board (`channel = 0`), or a thread that switches a pin (`pin = 18`, with `active`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulses {
+    /// It goes on by itself, whatever becomes of the process.
+    Channel(u8),
+    /// It ends with the process.
+    Pin(u8, Active),
+}
+
+impl Pulses {
+    /// Reads `channel`, or else `pin` and `active`.
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        if !section.has("pin") {
+            let hint = "it is 0 or 1; a Pi 5 has 0 to 3";
+            return channel(section, "PWM channel", LAST_CHANNEL, hint).map(Self::Channel);
+        }
+        if section.has("channel") {
+            let message = format!("{} has both a `channel` and a `pin`", section.what());
+            section.wrong("pin", message, "keep `channel` for a PWM channel of the board, or `pin` for any other pin");
+            return None;
+        }
+        let (pin, active) = (wiring::pin(section, "pin"), active(section));
+        Some(Self::Pin(pin?, active?))
+    }
+
+    /// The channel or the pin.
+    pub fn claims(&self) -> Vec<Claim> {
+        match *self {
+            Self::Channel(channel) => vec![Claim::Pwm(channel)],
+            Self::Pin(pin, _) => vec![Claim::Pin(pin)],
+        }
+    }
+
+    /// `pwm` or `gpio`
+    pub fn lane(&self) -> String {
+        match self {
+            Self::Channel(_) => "pwm".to_owned(),
+            Self::Pin(..) => "gpio".to_owned(),
+        }
+    }
+
+    /// Begins pulses of this frequency in hertz at this duty cycle.
+    pub fn open(&self, hardware: &dyn Hardware, frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
+        match *self {
+            Self::Channel(channel) => hardware.pwm(channel, frequency, initial),
+            Self::Pin(pin, active) => hardware.software_pwm(pin, active, frequency, initial),
+        }
+    }
+
+    /// The simulated world has a model of a channel only.
+    pub fn actuator(&self) -> Option<Actuator> {
+        match *self {
+            Self::Channel(channel) => Some(Actuator::Pwm(channel)),
+            Self::Pin(..) => None,
+        }
+    }
+}
+
+/// Pulses as a line. Their duty cycle cannot be read back, so a write counts as accepted, not as confirmed by the pin.
+pub struct Duty(pub Box<dyn Pwm>);
+
+impl Line for Duty {
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        self.0.set(level)?;
+        Ok(Confirmation::Accepted)
+    }
+}
+
+/// A pin that is on or off, and is read back after each write.
+pub struct Switch {
+    what: Claim,
+    pin: Box<dyn DigitalOutput>,
+}
+
+impl Switch {
+    /// Takes the pin, at `initial` from the first moment on.
+    pub fn open(hardware: &dyn Hardware, pin: u8, active: Active, initial: Level) -> Result<Self, HardwareError> {
+        Ok(Self { what: Claim::Pin(pin), pin: hardware.output(pin, active, initial.is_on())? })
+    }
+}
+
+impl Line for Switch {
+    /// On for any level above nothing: the guard has made on-time of what lies between.
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        let on = level.is_on();
+        self.pin.set(on)?;
+        self.pin.read_back()?.map_or(Ok(Confirmation::Accepted), |now| obeys(&self.what, on, now))
+    }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        Ok(self.pin.read_back()?.map(Level::from))
+    }
+}

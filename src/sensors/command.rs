@@ -1,0 +1,240 @@
+//! A number that a program writes: a script of one's own, a tool of another maker.
+
+mod run;
+
+use std::ops::RangeInclusive;
+use std::process::Command;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use self::run::Running;
+use super::text::TextValue;
+use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use crate::config::{Section, Value};
+use crate::hardware::Hardware;
+use crate::model::Claim;
+
+const ABOUT: &str = "\
+- `command`: the program and its arguments, as a list; no shell stands between. With `shell = true` a text that `/bin/sh` runs.
+- The first line that it writes is the number, as a state also on, off, true, false, open or closed. `pointer` takes it from JSON instead:
+  \"/SENSOR/0/Temperature\". The channel has the name of the `quantity`; `number` without the key. At most 64 KiB are read.
+- Another exit code than 0 is an error, with the first line that it wrote to its standard error.
+- After the `deadline` (5 s without the key) it is killed with all that it has started, and so is what it leaves running when it ends.
+- It runs as the user homeostat in `/`, within what the unit allows, with PATH, HOME, LANG and TZ as its only environment.
+- Trouble: \"not found\" for a program that is there: write its whole path; the unit hides /home. What needs another user's rights belongs
+  into a unit of its own that writes a file; read that with `file`.
+";
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "command",
+    summary: "a number that a program writes, plain or in JSON",
+    about: ABOUT,
+    example: r#"
+[sensors.uplink]
+driver = "command"
+command = ["/usr/local/bin/signal-strength", "--json"]
+pointer = "/dbm"
+quantity = "number"
+deadline = "5s"
+every = "1m"
+"#,
+    read,
+};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+
+#[derive(Debug, Clone)]
+struct Config {
+    words: Vec<String>,
+    value: TextValue,
+    channels: [Channel; 1],
+    deadline: Duration,
+}
+
+fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
+    let shell = if section.has("shell") { section.optional("shell") } else { Some(false) };
+    section.has("command");
+    let words = match shell? {
+        true => section.required::<String>("command").map(|text| ["/bin/sh", "-c", &text].map(str::to_owned).into()),
+        false => section.required::<Words>("command").map(|words| words.0),
+    };
+    let deadline = match section.has("deadline") {
+        true => section.duration("deadline", DEADLINES),
+        false => Some(DEADLINE),
+    };
+    let value = TextValue::read(section)?;
+    Some(Box::new(Config { words: words?, channels: [value.channel()], value, deadline: deadline? }))
+}
+
+/// A program and its arguments.
+struct Words(Vec<String>);
+
+impl Value for Words {
+    const EXPECTED: &'static str = "a program and its arguments";
+    const EXAMPLE: &'static str = "[\"/usr/bin/program\", \"argument\"]";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let words = value.as_array().map(|words| words.iter().map(|word| word.get_ref().as_str().map(str::to_owned)));
+        match words.and_then(|words| words.collect::<Option<Vec<String>>>()) {
+            Some(words) if words.first().is_some_and(|program| !program.is_empty()) => Ok(Self(words)),
+            _ if value.as_str().is_some() => {
+                Err(format!("write a list of texts: {}; or add `shell = true`", Self::EXAMPLE))
+            }
+            _ => Err(format!("write a list of texts: {}", Self::EXAMPLE)),
+        }
+    }
+}
+
+impl SensorConfig for Config {
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    fn lane(&self) -> String {
+        // Each its own, as none shares anything with another, and some take long.
+        format!("command {}", self.words.join(" "))
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline + run::END + Duration::from_secs(1)
+    }
+
+    fn open(&self, _: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+        Ok(Box::new(Program(self.clone())))
+    }
+}
+
+struct Program(Config);
+
+impl Driver for Program {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        let Config { words, value, deadline, .. } = &self.0;
+        let text = Running::start(&mut command(words)).and_then(|running| running.finish(*deadline));
+        let number = text.and_then(|text| value.value(&text));
+        Ok(vec![number.map_err(|what| DriverError::no_value(&format!("the command `{}`", words.join(" ")), what))?])
+    }
+}
+
+/// Passed on from our own environment, in which there may be secrets and what systemd tells us alone.
+const PASSED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+fn command(words: &[String]) -> Command {
+    let (program, arguments) = words.split_first().map_or(("", &[][..]), |(program, rest)| (program.as_str(), rest));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir("/").env_clear();
+    command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_near, mistakes, opened};
+    use super::*;
+    use crate::hardware::recorded::Recorded;
+
+    fn once(keys: &str) -> Result<Vec<f64>, DriverError> {
+        opened(&ENTRY, keys, &Recorded::default()).unwrap().read()
+    }
+
+    fn shell(text: &str) -> Result<Vec<f64>, DriverError> {
+        once(&format!("shell = true\ndeadline = \"10s\"\ncommand = '''{text}'''"))
+    }
+
+    #[test]
+    fn a_program_writes_a_number() {
+        assert_near(&once("command = [\"/bin/echo\", \"17.5\"]").unwrap(), &[17.5], 0.0);
+        let json = "command = [\"printf\", '{\"a\": [1, \"2.5\"]}']\npointer = \"/a/1\"\nquantity = \"temperature\"";
+        assert_near(&once(json).unwrap(), &[2.5], 0.0);
+        assert_near(&shell("echo 3; echo 4; echo 5 >&2").unwrap(), &[3.0], 0.0);
+        // No shell without its key: this is one argument.
+        assert!(once("command = [\"/bin/echo\", \"1; echo 2\"]").is_err());
+    }
+
+    #[test]
+    fn a_program_that_fails_is_an_error_with_its_own_words() {
+        for (text, expected) in [
+            ("echo 3; echo no sensor >&2; echo more >&2; exit 4", "it ended with exit status: 4: no sensor"),
+            ("echo 3; exit 1", "it ended with exit status: 1, and wrote no reason"),
+            ("echo 3; kill -9 $$", "it ended with signal: 9"),
+            ("true", "there is no number, it is empty"),
+            ("echo warm", "`warm` is no number"),
+            ("yes 1", "it writes more than 64 KiB"),
+        ] {
+            let error = shell(text).unwrap_err().to_string();
+            assert!(error.starts_with("the command `/bin/sh -c "), "{error}");
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let error = once("command = [\"/nowhere/program\"]").unwrap_err().to_string();
+        let expected = "the command `/nowhere/program` has no value: it cannot be run: No such file or directory";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn nothing_of_it_outlives_its_end_or_its_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let (alive, late) = (folder.path().join("alive"), folder.path().join("late"));
+        // The child that it leaves holds its output too, so that the read could not end before it.
+        let text = format!("(sleep 30; touch {}) & echo $! > {}; echo 1", late.display(), alive.display());
+        assert_near(&shell(&text).unwrap(), &[1.0], 0.0);
+        assert_dead(&alive);
+
+        let text = format!("sleep 30 & echo $! > {}; echo 1; wait", alive.display());
+        let keys = format!("shell = true\ndeadline = \"300ms\"\ncommand = '''{text}'''");
+        let error = once(&keys).unwrap_err().to_string();
+        assert!(
+            error.ends_with("it did not end within 300ms, and was killed; a longer `deadline` may help"),
+            "{error}"
+        );
+        assert_dead(&alive);
+    }
+
+    /// The process whose id is in the file ends now, and not when it would have; its end may wait to be asked for.
+    #[track_caller]
+    fn assert_dead(file: &std::path::Path) {
+        let id = std::fs::read_to_string(file).unwrap();
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+        let dead = || stat().is_empty() || stat().contains(") Z ");
+        let patient = (0..100).any(|_| dead() || !Command::new("sleep").arg("0.05").status().unwrap().success());
+        assert!(patient, "{}", stat());
+    }
+
+    #[test]
+    fn one_that_hides_from_its_end_does_not_hold_up_the_next_read_for_ever() {
+        // In a session of its own, with our output: it is not ours to kill.
+        let error = shell("setsid sleep 20 & sleep 0.5; echo 1").unwrap_err().to_string();
+        assert!(error.contains("something that it started still holds its output"), "{error}");
+    }
+
+    #[test]
+    fn our_environment_is_not_its_own() {
+        // cargo gives these to its tests.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        assert_near(&shell("env | grep -c CARGO; true").unwrap(), &[0.0], 0.0);
+        assert_near(&shell("env | grep -c ^PATH=").unwrap(), &[1.0], 0.0);
+        assert_near(&shell("test $PWD = / && echo 1").unwrap(), &[1.0], 0.0);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_would_do() {
+        for (keys, expected) in [
+            ("", "add `command = [\"/usr/bin/program\""),
+            ("command = \"date\"", "or add `shell = true`"),
+            ("command = []", "write a list of texts"),
+            ("command = [\"sleep\", 1]", "write a list of texts"),
+            ("command = [\"\"]", "write a list of texts"),
+            ("shell = true\ncommand = [\"date\"]", "write \"text\""),
+            ("shell = 1\ncommand = \"date\"", "write true"),
+            ("command = [\"date\"]\ndeadline = \"1h\"", "from 100ms to 5m"),
+            ("command = [\"date\"]\nquantity = \"time\"", "known quantities"),
+        ] {
+            let found = mistakes(&ENTRY, keys);
+            assert!(found.len() == 1 && found[0].hint.contains(expected), "{keys}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Atlas Scientific's EZO circuits on I²C: pH, conductivity, redox potential, dissolved oxygen and temperature of water.
+//!
+//! Source: the datasheets EZO-pH 5.8, EZO-EC 6.2, EZO-ORP, EZO-DO 5.4 and EZO-RTD, chapter "I²C mode". They speak one protocol, in text
+//! without check sums. A measurement takes up to 900 ms, for which the bus is not held: each read fetches the one that the read before
+//! it began. Own code, since no crate with embedded-hal 1.0 has been kept.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::compensation::Compensation;
+use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use crate::config::Section;
+use crate::hardware::{Hardware, I2cDevice};
+use crate::model::{ChannelId, Claim, Monotonic, Quantity};
+use crate::wiring::OnI2c;
+
+macro_rules! about {
+    ($own:literal) => {
+        concat!(
+            $own,
+            "\
+- Wiring: 3.3 to 5 V, ground, SDA to GPIO 2, SCL to GPIO 3; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`. Several circuits in
+  one tank disturb each other unless each has its isolated carrier board.
+- A circuit comes in UART mode, with a green light. To bring it to I²C and to a blue light, connect its PGND with its TX, switch it on,
+  and disconnect them again. Its address can be changed by its command `I2C,n`; give the new one as `address`.
+- A reading is the measurement that the reading before it began, so it is as old as `every`, if that is not longer than 30 s.
+- Trouble: a value that jumps when a pump starts: use an isolated carrier board. \"no data\": its power was off for a moment.
+"
+        )
+    };
+}
+
+pub(super) const PH: Entry = Entry {
+    name: "ezo-ph",
+    summary: "pH of water, I²C: Atlas Scientific EZO-pH",
+    about: about!(
+        "\
+- Range: pH 0.001 to 14.000 (±0.002). Address: 0x63.
+- `compensation = { temperature = \"water.temperature\" }`: what pH a voltage means depends on the temperature; 25 °C without the key.
+- Calibration, in this order, as `mid` forgets the others: `mid 7.00`, `low 4.00`, `high 10.00`; `clear`. Wait in each until it is still.
+"
+    ),
+    example: r#"
+[sensors.water-ph]
+driver = "ezo-ph"
+bus = 1
+address = 0x63
+every = "10s"
+"#,
+    read: |section| read(section, &Kind::PH),
+};
+
+pub(super) const EC: Entry = Entry {
+    name: "ezo-ec",
+    summary: "conductivity, dissolved solids and salinity of water, I²C: Atlas Scientific EZO-EC",
+    about: about!(
+        "\
+- Range: 0.07 to 500 000 µS/cm (±2 %), by its probe: K 0.1, K 1.0 or K 10. Address: 0x64. Outputs that are off in the circuit are
+  switched on.
+- `compensation = { temperature = \"water.temperature\" }`: it changes by 2 % for each °C; 25 °C without the key.
+- Calibration: once `k 1.0` for another probe than K 1.0, then `dry`, and then either `one 1413` or `low 12880` and `high 80000` in
+  µS/cm; `clear`.
+"
+    ),
+    example: r#"
+[sensors.water-ec]
+driver = "ezo-ec"
+bus = 1
+address = 0x64
+every = "10s"
+"#,
+    read: |section| read(section, &Kind::EC),
+};
+
+pub(super) const ORP: Entry = Entry {
+    name: "ezo-orp",
+    summary: "redox potential of water, I²C: Atlas Scientific EZO-ORP",
+    about: about!(
+        "\
+- Range: ±1020 mV, newer ones ±2000 mV (±1 mV). Address: 0x62.
+- Calibration: `at 225` in a solution of 225 mV; `clear`.
+"
+    ),
+    example: r#"
+[sensors.water-orp]
+driver = "ezo-orp"
+bus = 1
+address = 0x62
+every = "10s"
+"#,
+    read: |section| read(section, &Kind::ORP),
+};
+
+pub(super) const DO: Entry = Entry {
+    name: "ezo-do",
+    summary: "dissolved oxygen in water, I²C: Atlas Scientific EZO-DO",
+    about: about!(
+        "\
+- Range: 0.01 to 100 mg/L (±0.05 mg/L). Address: 0x61. The output that is off in the circuit is switched on.
+- `compensation = { temperature = \"water.temperature\" }`: warm water holds less oxygen; 20 °C without the key.
+- In water above 2500 µS/cm it shows too much; its own command `S` tells it the salinity, which it forgets without power.
+- Calibration: `air` with the probe in air, or also `zero` in a solution without oxygen; `clear`.
+"
+    ),
+    example: r#"
+[sensors.water-oxygen]
+driver = "ezo-do"
+bus = 1
+address = 0x61
+every = "10s"
+"#,
+    read: |section| read(section, &Kind::DO),
+};
+
+pub(super) const RTD: Entry = Entry {
+    name: "ezo-rtd",
+    summary: "temperature by a PT100 or PT1000, I²C: Atlas Scientific EZO-RTD",
+    about: about!(
+        "\
+- Range: -126 to 1254 °C (±0.1 °C), by its probe. Address: 0x66.
+- Calibration: `at 100.0` in what has that temperature; `clear`.
+"
+    ),
+    example: r#"
+[sensors.water]
+driver = "ezo-rtd"
+bus = 1
+address = 0x66
+every = "10s"
+"#,
+    read: |section| read(section, &Kind::RTD),
+};
+
+/// What a circuit has of its own.
+#[derive(Debug)]
+struct Kind {
+    chip: &'static str,
+    /// Its address when it leaves the factory.
+    address: u8,
+    /// What it calls itself, in capitals; firmwares differ.
+    ids: &'static [&'static str],
+    channels: &'static [Channel],
+    /// The names of all that it can tell at once, in its order, that of the channels first. Nothing where it tells one thing only.
+    outputs: &'static [&'static str],
+    /// Whether it wants to know the temperature.
+    compensated: bool,
+    /// What its first value can be with a probe that is connected.
+    possible: RangeInclusive<f64>,
+    /// Of its calibration, with the command of each; a command that ends in a comma takes a value.
+    steps: &'static [(&'static str, &'static str)],
+}
+
+impl Kind {
+    const PH: Self = Self {
+        chip: "EZO-pH",
+        address: 0x63,
+        ids: &["PH"],
+        channels: &[Channel { name: "ph", quantity: Quantity::Acidity }],
+        outputs: &[],
+        compensated: true,
+        possible: -2.0..=16.0,
+        steps: &[("mid", "Cal,mid,"), ("low", "Cal,low,"), ("high", "Cal,high,"), ("clear", "Cal,clear")],
+    };
+    const EC: Self = Self {
+        chip: "EZO-EC",
+        address: 0x64,
+        ids: &["EC"],
+        channels: &[
+            Channel { name: "conductivity", quantity: Quantity::Conductivity },
+            Channel { name: "dissolved_solids", quantity: Quantity::DissolvedSolids },
+            Channel { name: "salinity", quantity: Quantity::Salinity },
+        ],
+        outputs: &["EC", "TDS", "S", "SG"],
+        compensated: true,
+        possible: 0.0..=1e6,
+        steps: &[
+            ("k", "K,"),
+            ("dry", "Cal,dry"),
+            ("one", "Cal,"),
+            ("low", "Cal,low,"),
+            ("high", "Cal,high,"),
+            ("clear", "Cal,clear"),
+        ],
+    };
+    const ORP: Self = Self {
+        chip: "EZO-ORP",
+        address: 0x62,
+        ids: &["ORP", "OR"],
+        channels: &[Channel { name: "redox", quantity: Quantity::RedoxPotential }],
+        outputs: &[],
+        compensated: false,
+        possible: -2100.0..=2100.0,
+        steps: &[("at", "Cal,"), ("clear", "Cal,clear")],
+    };
+    const DO: Self = Self {
+        chip: "EZO-DO",
+        address: 0x61,
+        ids: &["DO", "D.O."],
+        channels: &[
+            Channel { name: "dissolved_oxygen", quantity: Quantity::DissolvedOxygen },
+            Channel { name: "saturation", quantity: Quantity::Saturation },
+        ],
+        outputs: &["mg", "%"],
+        compensated: true,
+        possible: 0.0..=200.0,
+        steps: &[("air", "Cal"), ("zero", "Cal,0"), ("clear", "Cal,clear")],
+    };
+    const RTD: Self = Self {
+        chip: "EZO-RTD",
+        address: 0x66,
+        ids: &["RTD"],
+        channels: &[Channel { name: "temperature", quantity: Quantity::Temperature }],
+        outputs: &[],
+        compensated: false,
+        // Without a probe it says -1023.
+        possible: -200.0..=1254.0,
+        steps: &[("at", "Cal,"), ("clear", "Cal,clear")],
+    };
+
+    /// The command of a step of its calibration; the error names the steps that there are.
+    fn command(&self, step: &[&str]) -> Result<String, String> {
+        let found = step.first().and_then(|name| self.steps.iter().find(|(known, _)| known == name));
+        match (found, step.get(1..).unwrap_or_default()) {
+            (Some((_, command)), []) if !command.ends_with(',') => Ok((*command).to_owned()),
+            (Some((_, command)), [value])
+                if command.ends_with(',') && value.parse().is_ok_and(|value: f64| value.is_finite()) =>
+            {
+                Ok(format!("{command}{value}"))
+            }
+            _ => {
+                let value = |(name, command): &(&str, &str)| match command.ends_with(',') {
+                    true => format!("`{name} VALUE`"),
+                    false => format!("`{name}`"),
+                };
+                let known: Vec<String> = self.steps.iter().map(value).collect();
+                Err(format!("`{}` is no step of its calibration; there are {}", step.join(" "), known.join(", ")))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Config {
+    kind: &'static Kind,
+    place: OnI2c,
+    compensation: Compensation,
+}
+
+fn read(section: &Section<'_>, kind: &'static Kind) -> Option<Box<dyn SensorConfig>> {
+    let bus = if section.has("bus") { section.optional("bus") } else { Some(1) };
+    let address = if section.has("address") { section.optional("address") } else { Some(kind.address) };
+    let wanted: &[Quantity] = if kind.compensated { &[Quantity::Temperature] } else { &[] };
+    let compensation =
+        if kind.compensated { Compensation::read(section, wanted) } else { Some(Compensation::default()) };
+    let (bus, address) = (bus?, address?);
+    if !(0x08..=0x77).contains(&address) {
+        let hint = format!("it is at {:#04x}, unless it was changed to another from 0x08 to 0x77", kind.address);
+        section.wrong("address", format!("an {} cannot be at address {address:#04x}", kind.chip), hint);
+        return None;
+    }
+    Some(Box::new(Config { kind, place: OnI2c { chip: kind.chip, bus, address }, compensation: compensation? }))
+}
+
+impl SensorConfig for Config {
+    fn channels(&self) -> &[Channel] {
+        self.kind.channels
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.place.claims()
+    }
+
+    fn lane(&self) -> String {
+        self.place.lane()
+    }
+
+    fn inputs(&self) -> &[ChannelId] {
+        self.compensation.channels()
+    }
+
+    fn deadline(&self) -> Duration {
+        // Four commands when it is opened, or a calibration and its state.
+        Duration::from_secs(5)
+    }
+
+    fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+        let mut chip = self.place.open(hardware)?;
+        let answer = ask(&mut chip, "i", COMMAND)?;
+        let id =
+            answer.to_ascii_uppercase().strip_prefix("?I,").and_then(|rest| rest.split(',').next().map(str::to_owned));
+        if !id.as_deref().is_some_and(|id| self.kind.ids.contains(&id)) {
+            let found = format!("what answers calls itself `{answer}`; use the driver of that circuit, or its address");
+            return Err(DriverError::wrong_chip(chip.name(), found));
+        }
+        let parts = switch_on(&mut chip, self.kind)?;
+        let compensation = self.compensation.clone();
+        let (temperature, now, begun) = (None, Monotonic::default(), None);
+        Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, temperature, now, begun }))
+    }
+}
+
+/// Until a command has been carried out.
+const COMMAND: Duration = Duration::from_millis(300);
+/// Until a measurement or a calibration is done, usually.
+const MEASURING: Duration = Duration::from_millis(900);
+/// What is still not done then is asked for this often, so many times.
+const AGAIN: (Duration, u32) = (Duration::from_millis(100), 10);
+/// A measurement that was begun longer ago says nothing of now.
+const OLD: Duration = Duration::from_secs(30);
+/// The longest answer, with its code.
+const LONGEST: usize = 40;
+
+/// Sends a command and gives the text of its answer.
+fn ask(chip: &mut I2cDevice, command: &str, time: Duration) -> Result<String, DriverError> {
+    chip.write(command.as_bytes())?;
+    chip.wait(time);
+    hear(chip, command)
+}
+
+/// The text of an answer, which is waited for if it is not there yet.
+fn hear(chip: &mut I2cDevice, command: &str) -> Result<String, DriverError> {
+    for _ in 0..AGAIN.1 {
+        let mut answer = [0; LONGEST];
+        chip.read(&mut answer)?;
+        let (code, text) = (answer[0], answer[1..].split(|byte| *byte == 0).next().unwrap_or_default());
+        return match code {
+            1 if text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
+                Ok(String::from_utf8_lossy(text).into_owned())
+            }
+            1 => Err(DriverError::corrupt(chip.name(), "its answer is no text; shorten the cable")),
+            2 => Err(DriverError::no_value(chip.name(), format!("it does not know the command `{command}`"))),
+            254 => {
+                chip.wait(AGAIN.0);
+                continue;
+            }
+            255 => {
+                let what =
+                    format!("it has no data for `{command}`; its power was off for a moment, or nobody is there");
+                Err(DriverError::no_value(chip.name(), what))
+            }
+            _ => Err(DriverError::corrupt(chip.name(), format!("there is no answer with the code {code:#04x}"))),
+        };
+    }
+    Err(DriverError::no_value(chip.name(), format!("it does not finish `{command}`; switch its power off and on")))
+}
+
+/// Lets it tell all its channels, and says of how many parts its answer is, of which these are the first.
+fn switch_on(chip: &mut I2cDevice, kind: &Kind) -> Result<usize, DriverError> {
+    if kind.outputs.is_empty() {
+        return Ok(1);
+    }
+    let state = ask(chip, "O,?", COMMAND)?;
+    let is_on = |name: &str| state.split(',').skip(1).any(|on| on.eq_ignore_ascii_case(name));
+    let (wanted, others) = kind.outputs.split_at(kind.channels.len());
+    for missing in wanted.iter().filter(|name| !is_on(name)) {
+        ask(chip, &format!("O,{missing},1"), COMMAND)?;
+    }
+    Ok(wanted.len() + others.iter().filter(|name| is_on(name)).count())
+}
+
+struct Ezo {
+    chip: I2cDevice,
+    kind: &'static Kind,
+    /// So many numbers are in an answer, those of the channels first.
+    parts: usize,
+    compensation: Compensation,
+    temperature: Option<f64>,
+    now: Monotonic,
+    /// When the measurement was begun that is to be fetched.
+    begun: Option<Monotonic>,
+}
+
+impl Ezo {
+    fn begin(&mut self) -> Result<(), DriverError> {
+        let command = match (self.compensation.channels(), self.temperature) {
+            ([], _) => "R".to_owned(),
+            (_, Some(celsius)) => format!("RT,{celsius:.2}"),
+            ([channel, ..], None) => {
+                let what = format!("{channel}, by which it is compensated, has no value");
+                return Err(DriverError::no_value(self.chip.name(), what));
+            }
+        };
+        Ok(self.chip.write(command.as_bytes())?)
+    }
+
+    fn values(&self, answer: &str) -> Result<Vec<f64>, DriverError> {
+        let number = |part: &str| part.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        let values: Option<Vec<f64>> = answer.split(',').map(number).collect();
+        match values.filter(|values| values.len() == self.parts) {
+            None => {
+                let what = format!("`{answer}` is not the {} numbers it should be", self.parts);
+                Err(DriverError::corrupt(self.chip.name(), what))
+            }
+            Some(values) if !self.kind.possible.contains(&values[0]) => {
+                let what = format!("it says {}, which cannot be; check that its probe is connected", values[0]);
+                Err(DriverError::no_value(self.chip.name(), what))
+            }
+            Some(values) => Ok(values.into_iter().take(self.kind.channels.len()).collect()),
+        }
+    }
+}
+
+impl Driver for Ezo {
+    fn hear(&mut self, inputs: &[Option<f64>]) {
+        self.temperature = self.compensation.value(Quantity::Temperature, inputs);
+    }
+
+    fn at(&mut self, now: Monotonic) {
+        self.now = now;
+    }
+
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        if self.begun.take().is_none_or(|begun| self.now.since(begun) > OLD) {
+            self.begin()?;
+            self.chip.wait(MEASURING);
+        }
+        let answer = hear(&mut self.chip, "R")?;
+        let values = self.values(&answer)?;
+        // What is in its way now the next read will tell: this one has its values.
+        self.begun = self.begin().is_ok().then_some(self.now);
+        Ok(values)
+    }
+
+    fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
+        // Its answer takes the place of a measurement.
+        self.begun = None;
+        if !step.is_empty() {
+            let command = self.kind.command(step).map_err(|what| DriverError::no_value(self.chip.name(), what))?;
+            ask(&mut self.chip, &command, MEASURING)?;
+        }
+        let state = ask(&mut self.chip, "Cal,?", COMMAND)?;
+        Ok(match state.rsplit(',').next() {
+            Some("0") => "it is not calibrated".to_owned(),
+            Some("1") => "it is calibrated at one point".to_owned(),
+            points => format!("it is calibrated at {} points", points.unwrap_or_default()),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "ezo/tests.rs"]
+mod tests;

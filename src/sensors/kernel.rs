@@ -1,0 +1,122 @@
+//! Values that a driver of the kernel shows as files, a folder for each device: found by the device's name, as the folders' numbers
+//! change from start to start.
+
+use std::path::{Path, PathBuf};
+
+use super::DriverError;
+use crate::config::Section;
+use crate::hardware::Hardware;
+use crate::model::Quantity;
+
+/// Where a kind of device stands in /sys.
+#[derive(Debug)]
+pub struct Class {
+    /// What it is called here: `IIO device`.
+    pub kind: &'static str,
+    /// The folders, up to their number: `/sys/class/hwmon/hwmon`.
+    pub folders: &'static str,
+    /// In which units its files are: what makes ours of a quantity's, 1 for those that are not named.
+    pub units: &'static [(Quantity, f64)],
+    /// A device and one of its files, for a hint.
+    pub example: (&'static str, &'static str),
+}
+
+/// Folders are numbered from 0 on; a Pi has fewer than ten.
+const MOST: u32 = 64;
+
+/// One file of one device, and what its number means.
+#[derive(Debug, Clone)]
+pub struct KernelValue {
+    class: &'static Class,
+    place: Place,
+    /// What it measures; its name is also the channel's.
+    pub quantity: Quantity,
+    scale: f64,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Path(PathBuf),
+    Named { device: String, input: String },
+}
+
+impl KernelValue {
+    /// Reads `device` and `input`, or `path`, then `quantity` and `scale`.
+    pub fn read(section: &Section<'_>, class: &'static Class) -> Option<Self> {
+        let quantity = section.required::<Quantity>("quantity");
+        let place = match section.has("path") {
+            true => section.optional::<String>("path").and_then(|path| absolute(section, &path)).map(Place::Path),
+            false => {
+                let (device, input) = (section.required::<String>("device"), section.required::<String>("input"));
+                let wrong = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('/'));
+                if wrong(&device) || wrong(&input) {
+                    let (device, input) = class.example;
+                    let hint = format!("write their names: device = \"{device}\", input = \"{input}\"; or `path`");
+                    section.wrong("input", "`device` and `input` are names and no paths", hint);
+                    return None;
+                }
+                device.zip(input).map(|(device, input)| Place::Named { device, input })
+            }
+        };
+        let units = |quantity| class.units.iter().find(|(one, _)| *one == quantity).map_or(1.0, |(_, factor)| *factor);
+        let scale = if section.has("scale") { section.optional("scale") } else { quantity.map(units) };
+        Some(Self { class, place: place?, quantity: quantity?, scale: scale? })
+    }
+
+    /// Where the file is now.
+    pub fn find(&self, hardware: &dyn Hardware) -> Result<PathBuf, DriverError> {
+        match &self.place {
+            Place::Path(path) => Ok(path.clone()),
+            Place::Named { device, input } => Ok(find(hardware, self.class, device)?.join(input)),
+        }
+    }
+
+    /// What the kernel gives, in the quantity's unit.
+    pub fn scaled(&self, value: f64) -> f64 {
+        value * self.scale
+    }
+}
+
+/// The folder of the only device with this name, or with this name and its place behind it: `dht11` is also `dht11@4`.
+///
+/// # Errors
+/// There is none, or there are several; those that are there are named.
+pub fn find(hardware: &dyn Hardware, class: &Class, device: &str) -> Result<PathBuf, DriverError> {
+    let folders = (0..MOST).map(|number| PathBuf::from(format!("{}{number}", class.folders)));
+    let named = |folder: PathBuf| Some((hardware.read_file(&folder.join("name")).ok()?.trim().to_owned(), folder));
+    let there: Vec<(String, PathBuf)> = folders.filter_map(named).collect();
+    let is_it = |name: &str| name.strip_prefix(device).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+    let mut found = there.iter().filter(|(name, _)| is_it(name)).map(|(_, folder)| folder);
+    let what = match (found.next(), found.next()) {
+        (Some(folder), None) => return Ok(folder.clone()),
+        (Some(one), Some(other)) => {
+            format!("there are several of this name; give `path`: {}, {} …", one.display(), other.display())
+        }
+        (None, _) if there.is_empty() => {
+            format!("there is no {} at all; load its driver by a dtoverlay in /boot/firmware/config.txt", class.kind)
+        }
+        (None, _) => {
+            let names: Vec<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
+            format!("there are {}; load its driver by a dtoverlay in /boot/firmware/config.txt", names.join(", "))
+        }
+    };
+    Err(DriverError::wrong_chip(&format!("{} {device}", class.kind), what))
+}
+
+/// The number that is the whole of a file's text.
+pub fn number(path: &Path, text: &str) -> Result<f64, DriverError> {
+    let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    let found: String = text.trim().chars().take(40).collect();
+    number.ok_or_else(|| {
+        DriverError::no_value(&path.display().to_string(), format!("it has `{found}`, which is no number"))
+    })
+}
+
+/// A path that leads to the same file wherever we stand.
+pub fn absolute(section: &Section<'_>, path: &str) -> Option<PathBuf> {
+    if path.starts_with('/') && !path.split('/').any(|part| part == "..") {
+        return Some(path.into());
+    }
+    section.wrong("path", format!("`{path}` is no whole path"), "write it from the root on, without `..`: \"/sys/…\"");
+    None
+}

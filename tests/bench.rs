@@ -1,0 +1,102 @@
+//! The tools at the bench, with and without a daemon: the real program, on simulated hardware.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot play has failed")]
+
+#[path = "common/process.rs"]
+mod process;
+
+use process::{House, RUN};
+
+/// A probe, a fan that takes every level, and a relay that may be on for ten minutes a day and not without the fan.
+const HOUSE: &str = r#"
+[node]
+name = "bench"
+hardware = "simulated"
+
+[sensors.air]
+driver = "bme280"
+every = "100ms"
+temperature = { offset = 2.0 }
+
+[outputs.fan]
+driver = "pwm"
+channel = 0
+
+[outputs.relay]
+driver = "gpio"
+pin = 17
+only_while = ["fan"]
+remote = false
+
+[simulation]
+pins = "../pins.log"
+"#;
+
+fn heard(house: &House, arguments: &[&str]) -> String {
+    let (code, out, error) = house.ask(arguments);
+    assert_eq!((code, error.as_str()), (0, ""), "{arguments:?}: {out}");
+    out
+}
+
+fn refused(house: &House, arguments: &[&str]) -> (i32, String) {
+    let (code, _, error) = house.ask(arguments);
+    (code, error)
+}
+
+#[test]
+fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
+    let house = House::new(HOUSE);
+    let text = heard(&house, &["read", "air"]);
+    assert!(text.contains("temperature") && text.contains(" °C  (the device says "), "{text}");
+    assert_eq!(heard(&house, &["watch", "air", "-n", "2", "--every", "10ms"]).lines().count(), 6);
+
+    let text = heard(&house, &["set", "fan", "40%", "--for", "10ms"]);
+    assert!(
+        text.contains("fan: 40 % (hand asks for 40 %)") && text.ends_with("fan and every other output are safe\n"),
+        "{text}"
+    );
+    let pins = house.read("../pins.log");
+    let fan: Vec<&str> = pins.lines().filter_map(|line| line.split_once(" pwm 0 ")).map(|(_, level)| level).collect();
+    assert_eq!(fan, ["0%", "40%", "0%"]);
+
+    let text = heard(&house, &["set", "relay", "on", "--for", "10ms"]);
+    assert!(text.contains("relay: off (held back by fan"), "{text}");
+    assert!(!house.read("../pins.log").contains("pin 17 on"));
+
+    let (code, error) = refused(&house, &["set", "rellay", "on", "--for", "1s"]);
+    assert!(code == 1 && error.contains("did you mean `relay`?"), "{code} {error}");
+    let (code, error) = refused(&house, &["set", "relay", "on"]);
+    assert!(code == 2 && error.contains("add --for 5s"), "{code} {error}");
+    let (code, error) = refused(&house, &["set", "relay", "40%", "--for", "1s"]);
+    assert!(code == 1 && error.contains("relay is on or off"), "{code} {error}");
+    let (code, error) = refused(&house, &["calibrate", "air", "mid", "7"]);
+    assert!(code == 4 && error.contains("keeps no calibration of its own"), "{code} {error}");
+    assert!(heard(&house, &["pins"]).contains("relay         GPIO 17 11 •"));
+}
+
+#[test]
+fn with_a_daemon_they_go_through_it() {
+    let house = House::new(HOUSE);
+    let daemon = house.run(RUN);
+    process::until("air was read", || house.ask(&["read", "air"]).0 == 0);
+    let text = heard(&house, &["watch", "air", "-n", "1"]);
+    assert!(text.lines().count() == 3 && text.contains(" hPa"), "{text}");
+
+    let text = heard(&house, &["set", "fan", "40%", "--for", "1m"]);
+    assert!(text.starts_with("fan is at 40 % since") && text.contains("demand      hand asks for 40 %"), "{text}");
+    // Closed to commands from elsewhere, but not to who stands beside it.
+    let text = heard(&house, &["set", "relay", "on", "--for", "1m"]);
+    assert!(text.starts_with("relay is on since"), "{text}");
+    assert!(heard(&house, &["pins"]).contains("relay (on)         GPIO 17 11 •"));
+    let text = heard(&house, &["set", "fan", "auto"]);
+    assert!(text.starts_with("fan is off since"), "{text}");
+    assert!(heard(&house, &["why", "relay"]).starts_with("relay is off since"), "its interlock holds");
+
+    let (code, error) = refused(&house, &["set", "relay", "40%", "--for", "1s"]);
+    assert!(code == 1 && error.contains("relay is on or off"), "{code} {error}");
+    let (code, error) = refused(&house, &["calibrate", "air", "mid", "7"]);
+    assert!(code == 1 && error.contains("keeps no calibration of its own"), "{code} {error}");
+    let (code, error) = refused(&house, &["read", "air", "--config", "config.toml"]);
+    assert!(code == 3 && error.contains("leave out --config"), "{code} {error}");
+    assert_eq!(daemon.stop().0, Some(0));
+}
