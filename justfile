@@ -37,3 +37,15 @@ cross BOARD:
     esac
     CROSS_CONFIG=cross.toml cross build --release --target "$target"
     echo "target/$target/release/homeostat"
+
+# The program for 64-bit and 32-bit Pis without docker, tried in emulation. Wants root on Debian, for a compiler that is missing.
+arm:
+    bash .ci/run arm
+
+# Debian packages for arm64, armhf and amd64 in target/debian, tried in a Debian for arm64.
+package:
+    bash .ci/run package
+
+# A Raspberry Pi 3 in QEMU with the real program on it: docs/raspberry-pi.md. Fetches what it needs.
+pi:
+    bash .ci/run pi

@@ -1,0 +1,54 @@
+# The program for a Raspberry Pi, 64-bit (arm64) and 32-bit (armhf), as Debian calls them. Sourced by .ci/run.
+
+# Larger than this, in bytes and without symbols, it is not to become: it lives on small cards, and in the memory of small boards.
+largest=12000000
+
+# The target's name at rustc, and at the GNU tools.
+rust_target() { case $1 in arm64) echo aarch64-unknown-linux-gnu ;; armhf) echo armv7-unknown-linux-gnueabihf ;; esac; }
+gnu_target() { case $1 in arm64) echo aarch64-linux-gnu ;; armhf) echo arm-linux-gnueabihf ;; esac; }
+
+# Where its build is.
+program() { echo "$PWD/target/$(rust_target "$1")/release/homeostat"; }
+
+# What runs a program for that machine on this one.
+emulator() {
+    local cpu=aarch64
+    [[ $1 == arm64 ]] || cpu=arm
+    echo "qemu-$cpu-static -L /usr/$(gnu_target "$1")"
+}
+
+install_arm_tools() {
+    local arch missing=()
+    for arch; do
+        has "$(gnu_target "$arch")-gcc" || missing+=("gcc-$(gnu_target "$arch")" "libc6-dev-$arch-cross")
+        has rustup || fail "rustup is not here: see https://rustup.rs; it has the standard library for the Pi"
+        rustup target add "$(rust_target "$arch")"
+    done
+    has qemu-aarch64-static && has qemu-arm-static || missing+=(qemu-user-static)
+    ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
+}
+
+build_for() {
+    local target variable
+    target=$(rust_target "$1")
+    variable=${target//-/_}
+    export "CARGO_TARGET_${variable^^}_LINKER=$(gnu_target "$1")-gcc"
+    cargo build --locked --release --target "$target"
+}
+
+# Built once, for all that follows; then its size, and that it runs.
+arm_program() {
+    local arch=$1 size libc
+    install_arm_tools "$arch"
+    build_for "$arch"
+    size=$(stat -c %s "$(program "$arch")")
+    ((size <= largest)) || fail "$(program "$arch") has $size bytes, which is more than $largest"
+    # Raspberry Pi OS bookworm has glibc 2.36.
+    libc=$("$(gnu_target "$arch")-objdump" -T "$(program "$arch")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1)
+    note "$size bytes, wants ${libc/_/ }"
+    local homeostat
+    homeostat="$(emulator "$arch") $(program "$arch")"
+    $homeostat --version
+    $homeostat check config.example.toml
+    ten_seconds $homeostat
+}
