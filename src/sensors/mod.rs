@@ -8,13 +8,13 @@ mod ads1115;
 mod aht20;
 mod bh1750;
 mod bme280;
-pub mod calibration;
 mod bme680;
 mod bmp280;
 mod bmp390;
 mod bosch;
-mod command;
+pub mod calibration;
 mod ccs811;
+mod command;
 pub mod compensation;
 pub mod computed;
 mod config;
@@ -24,60 +24,54 @@ mod dht22;
 mod digital_input;
 mod disk;
 mod ds18b20;
+mod ens160;
 mod ezo;
 mod file;
 pub mod filter;
-mod lm75;
-mod mcp9808;
 mod flow_meter;
 mod hc_sr04;
 mod hwmon;
-mod iio;
-mod kernel;
-mod memory;
-mod rain_gauge;
 mod hx711;
+mod iio;
 mod ina;
 mod ina219;
 mod ina260;
+mod kernel;
+mod lm75;
 mod max31855;
 mod max31865;
 mod max6675;
 mod mcp3008;
+mod mcp9808;
+mod memory;
+mod messages;
+mod mh_z19;
 mod mlx90614;
 mod moisture;
 pub mod mqtt;
-pub mod recovery;
-mod seesaw_soil;
-mod sensirion;
-mod sht3x;
-mod ens160;
-pub mod filter;
-mod messages;
-mod mh_z19;
 mod pace;
 mod pms5003;
+mod rain_gauge;
 pub mod recovery;
 mod scd30;
 mod scd4x;
 mod sds011;
+mod seesaw_soil;
 mod sensirion;
 mod sgp30;
 mod sgp40;
+mod sht3x;
 mod sht4x;
 mod shtc3;
-#[cfg(test)]
-mod testing;
-mod tmp102;
 mod tally;
 #[cfg(test)]
 mod testing;
 pub mod text;
-mod voc_index;
+mod tmp102;
 mod tsl2591;
 mod veml7700;
 mod vl53l0x;
-pub mod text;
+mod voc_index;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -87,8 +81,6 @@ use self::filter::Filter;
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
-use crate::model::{ChannelId, Claim, Quantity, SensorId};
-use crate::hardware::{Hardware, HardwareError, Wake};
 use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
 
 /// Every sensor driver there is.
@@ -101,16 +93,14 @@ pub static DRIVERS: &[Entry] = &[
     bme680::ENTRY,
     bmp280::ENTRY,
     bmp390::ENTRY,
-    ds18b20::ENTRY,
-    lm75::ENTRY,
-    mcp9808::ENTRY,
-    sht3x::ENTRY,
+    ccs811::ENTRY,
     command::ENTRY,
     cpu_temperature::ENTRY,
     dht22::ENTRY,
     digital_input::ENTRY,
     disk::ENTRY,
     ds18b20::ENTRY,
+    ens160::ENTRY,
     ezo::DO,
     ezo::EC,
     ezo::ORP,
@@ -120,34 +110,33 @@ pub static DRIVERS: &[Entry] = &[
     flow_meter::ENTRY,
     hc_sr04::ENTRY,
     hwmon::ENTRY,
-    iio::ENTRY,
-    memory::ENTRY,
-    rain_gauge::ENTRY,
-    seesaw_soil::ENTRY,
-    ccs811::ENTRY,
-    ds18b20::ENTRY,
-    ens160::ENTRY,
-    mh_z19::ENTRY,
-    pms5003::ENTRY,
-    scd30::ENTRY,
-    scd4x::ENTRY,
-    sds011::ENTRY,
-    sgp30::ENTRY,
-    sgp40::ENTRY,
-    mqtt::ENTRY,
-    sht4x::ENTRY,
-    shtc3::ENTRY,
-    tmp102::ENTRY,
-    lm75::ENTRY_TMP105,
     hx711::ENTRY,
+    iio::ENTRY,
     ina219::ENTRY,
     ina260::ENTRY,
+    lm75::ENTRY,
     max31855::ENTRY,
     max31865::ENTRY,
     max6675::ENTRY,
     mcp3008::ENTRY,
+    mcp9808::ENTRY,
+    memory::ENTRY,
+    mh_z19::ENTRY,
     mlx90614::ENTRY,
+    mqtt::ENTRY,
+    pms5003::ENTRY,
+    rain_gauge::ENTRY,
+    scd30::ENTRY,
+    scd4x::ENTRY,
+    sds011::ENTRY,
+    seesaw_soil::ENTRY,
+    sgp30::ENTRY,
+    sgp40::ENTRY,
+    sht3x::ENTRY,
     sht4x::ENTRY,
+    shtc3::ENTRY,
+    tmp102::ENTRY,
+    lm75::ENTRY_TMP105,
     tsl2591::ENTRY,
     veml7700::ENTRY,
     vl53l0x::ENTRY,
