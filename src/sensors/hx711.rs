@@ -20,8 +20,8 @@ const ABOUT: &str = "\
 - Range: that of the load cell; the chip gives 24 bits of ±20 mV, of which about 17 hold still.
 - Wiring: VCC to 3.3 V (with 5 V, DT destroys the Pi's pin), ground, DT to the `data` pin, SCK to the `clock` pin. The cell's red, black,
   white and green wires to E+, E-, A- and A+. Channel A, amplified 128 times.
-- `zero` is what it counts with nothing on it, `scale` how many counts a gram makes: leave both out, note the values of `mass` with nothing
-  and with a known weight on it, and write `zero` and their difference by the weight.
+- `zero` is what it counts with nothing on it, `scale` how many counts a gram makes. With nothing on it, `homeostat calibrate hive zero`
+  tells the one; with a known weight on it, say 5000 g, `homeostat calibrate hive 5000` tells the other. Write both into its table.
 - Timing: the pins are driven by a program that others may interrupt. Disturbed conversions are noticed and given up, so under heavy load
   readings fail, but do not lie. The kernel's driver does not have that: `hx711` of iio, by an overlay of one's own.
 - Trouble: a weight that drifts for an hour is the cell warming up; values that jump are a cell that touches something besides its load.
@@ -100,6 +100,7 @@ impl SensorConfig for Config {
             clock: hardware.output(self.clock, Active::High, false)?,
             data: hardware.input(self.data, settings, None)?,
             delay: hardware.delay(),
+            empty: self.zero,
             config: self.clone(),
         }))
     }
@@ -113,6 +114,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 600;
 /// The ends of the scale, where it is overloaded.
 const ENDS: (i32, i32) = (-(1 << 23), (1 << 23) - 1);
+/// From less a scale would be made of noise.
+const LEAST_DIFFERENCE: f64 = 1000.0;
 /// A thousandth of the whole scale: many times its noise. A conversion that was disturbed is off by more, unless by a bit that does not matter.
 const AGREE: i32 = (1 << 24) / 1000;
 
@@ -121,6 +124,8 @@ struct Hx711 {
     clock: Box<dyn DigitalOutput>,
     data: Box<dyn DigitalInput>,
     delay: Delay,
+    /// `zero`, or what a step of a calibration found since.
+    empty: f64,
     config: Config,
 }
 
@@ -128,6 +133,27 @@ impl Driver for Hx711 {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
         let counts = self.counts()?;
         Ok(vec![(f64::from(counts) - self.config.zero) / self.config.scale])
+    }
+
+    /// Changes nothing; it tells what to write into the file.
+    fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
+        let no_step = || DriverError::no_value(&self.device, "a step is `zero`, or the grams that are on it: `5000`");
+        let &[word] = step else { return Err(no_step()) };
+        if word == "zero" {
+            self.empty = f64::from(self.counts()?);
+            return Ok(format!("with nothing on it, it counts {0}: write `zero = {0}`", self.empty));
+        }
+        let gram = word.parse::<f64>().ok().filter(|gram| gram.is_finite() && *gram > 0.0).ok_or_else(no_step)?;
+        let difference = f64::from(self.counts()?) - self.empty;
+        if difference.abs() < LEAST_DIFFERENCE {
+            let what =
+                format!("it counts only {difference} more than with nothing on it; put more on it, and check `zero`");
+            return Err(DriverError::no_value(&self.device, what));
+        }
+        Ok(format!(
+            "with {gram} g on it, it counts {difference} more than with nothing: write `scale = {:.5}`",
+            difference / gram
+        ))
     }
 }
 
@@ -256,21 +282,24 @@ mod tests {
         }
     }
 
-    fn read(
-        zero: f64,
-        scale: f64,
-        conversions: &[(u32, Option<u32>)],
-        stuck: Option<bool>,
-    ) -> Result<f64, DriverError> {
+    type Conversions<'c> = &'c [(u32, Option<u32>)];
+
+    fn wired(zero: f64, scale: f64, conversions: Conversions<'_>, stuck: Option<bool>) -> (Hx711, Pin) {
         let conversions = conversions.iter().copied().collect();
         let pin = Pin(Arc::new(Mutex::new(Chip { conversions, data: true, stuck, ..Chip::default() })));
-        let mut driver = Hx711 {
+        let driver = Hx711 {
             device: "HX711".to_owned(),
             clock: Box::new(pin.clone()),
             data: Box::new(pin.clone()),
             delay: Delay::new(pin.clone()),
+            empty: zero,
             config: Config { data: 5, clock: 6, zero, scale },
         };
+        (driver, pin)
+    }
+
+    fn read(zero: f64, scale: f64, conversions: Conversions<'_>, stuck: Option<bool>) -> Result<f64, DriverError> {
+        let (mut driver, pin) = wired(zero, scale, conversions, stuck);
         let values = driver.read()?;
         assert!(pin.0.lock().unwrap().conversions.is_empty() && !pin.0.lock().unwrap().clock);
         Ok(values[0])
@@ -310,6 +339,20 @@ mod tests {
         ] {
             let error = read(0.0, 1.0, &[(word, None); 3], stuck).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn calibration_tells_what_to_write() {
+        let conversions = [[(84_213, None); 3], [(192_713, None); 3], [(84_300, None); 3]].concat();
+        let (mut driver, _) = wired(0.0, 1.0, &conversions, None);
+        let zero = driver.calibrate(&["zero"]).unwrap();
+        assert!(zero.ends_with("write `zero = 84213`"), "{zero}");
+        let scale = driver.calibrate(&["5000"]).unwrap();
+        assert!(scale.ends_with("write `scale = 21.70000`"), "{scale}");
+        assert!(driver.calibrate(&["5000"]).unwrap_err().to_string().contains("only 87 more"));
+        for wrong in [&["zro"][..], &["-5"], &["inf"], &[], &["zero", "5000"]] {
+            assert!(driver.calibrate(wrong).unwrap_err().to_string().contains("a step is `zero`, or the grams"));
         }
     }
 

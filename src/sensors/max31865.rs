@@ -105,6 +105,8 @@ impl SensorConfig for Config {
         let spi = self.place.open(hardware, SETTINGS)?;
         let mut chip = Max31865 { device: self.place.name(), spi, delay: hardware.delay(), config: self.clone() };
         chip.set(self.setting)?;
+        // As after power-on: another program may have left others.
+        chip.spi.write(&[WRITE | THRESHOLDS, 0xff, 0xff, 0, 0])?;
         chip.expect(self.setting)?;
         Ok(Box::new(chip))
     }
@@ -114,6 +116,8 @@ const SETTINGS: SpiSettings = SpiSettings { hertz: 1_000_000, mode: 1 };
 /// The registers (table 1).
 const SETTING: u8 = 0x00;
 const RESISTANCE: u8 = 0x01;
+/// The highest and the lowest resistance that is no fault.
+const THRESHOLDS: u8 = 0x03;
 const FAULT: u8 = 0x07;
 const WRITE: u8 = 0x80;
 /// The setting (table 2).
@@ -248,6 +252,7 @@ mod tests {
         let [high, low] = word.to_be_bytes();
         vec![
             spi(&[0x80, 0x11], &[]),
+            spi(&[0x83, 0xff, 0xff, 0, 0], &[]),
             spi(&[0x00], &[0x11]),
             spi(&[0x80, 0x93], &[]),
             spi(&[0x80, 0x95], &[]),
@@ -309,13 +314,14 @@ mod tests {
     #[test]
     fn absence_a_loss_of_power_and_an_endless_measurement_are_errors() {
         for nothing in [0x00, 0xff] {
-            let board = Recorded::new([spi(&[0x80, 0x11], &[]), spi(&[0x00], &[nothing])]);
+            let board = Recorded::new(reading(0, 0).into_iter().take(2));
+            board.then([spi(&[0x00], &[nothing])]);
             let error = opened(&ENTRY, KEYS, &board).err().unwrap().to_string();
             assert!(error.contains("is not there: its setting reads") && error.contains("check its wiring"), "{error}");
         }
         for (after, expected) in [(0x00, "lost its power"), (0xb1, "does not finish")] {
             let mut steps = reading(0x4000, 0);
-            steps[6] = spi(&[0x00], &[after]);
+            steps[7] = spi(&[0x00], &[after]);
             let error = read_once(&ENTRY, KEYS, &Recorded::new(steps)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

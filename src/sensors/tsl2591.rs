@@ -82,6 +82,8 @@ const CHIP_ID: u8 = 0x50;
 /// In ENABLE: the oscillator, and the measurement.
 const POWERED: u8 = 0b01;
 const MEASURING: u8 = 0b11;
+/// In CONTROL: the gain, and the time of a measurement.
+const CONTROL_USED: u8 = 0b0011_0111;
 /// In STATUS: a measurement has ended since it was enabled.
 const VALID: u8 = 0b01;
 /// How often the light is amplified: as CONTROL has it, together with 100 ms, and what it amounts to. The fourth, 9876, is for less than
@@ -143,11 +145,17 @@ impl Tsl2591 {
         self.chip.set(COMMAND | ENABLE, MEASURING)
     }
 
+    /// What it is set to, without the bits that stand for nothing here.
+    fn found(&mut self) -> Result<[u8; 2], HardwareError> {
+        let [enable, control] = self.chip.registers(COMMAND | ENABLE)?;
+        Ok([enable & MEASURING, control & CONTROL_USED])
+    }
+
     /// The counts of all light, and of infrared.
     fn measure(&mut self) -> Result<[u16; 2], DriverError> {
-        if self.chip.registers(COMMAND | ENABLE)? != self.setting() {
+        if self.found()? != self.setting() {
             self.start()?;
-            let found: [u8; 2] = self.chip.registers(COMMAND | ENABLE)?;
+            let found = self.found()?;
             if found != self.setting() {
                 let what = format!(
                     "its setting reads {found:02x?} after {:02x?} was written; check its wiring",
@@ -247,6 +255,13 @@ mod tests {
         board.then(vec![i2c(0x29, &[0xb3], &[0x10]); 12]);
         let error = read_once(&ENTRY, "", &board).unwrap_err().to_string();
         assert!(error.contains("does not finish"), "{error}");
+
+        let board = opening();
+        board.then([i2c(0x29, &[0xa0], &[0xff, 0xff])]);
+        board.then(started(0x10));
+        board.then([i2c(0x29, &[0xa0], &[0xff, 0xff])]);
+        let error = read_once(&ENTRY, "", &board).unwrap_err().to_string();
+        assert!(error.contains("reads [03, 37] after [03, 10] was written"), "{error}");
 
         let error = opened(&ENTRY, "", &Recorded::new([i2c(0x29, &[0xb2], &[0xee])])).err().unwrap().to_string();
         assert!(error.contains("found chip id 0xee and not 0x50"), "{error}");
