@@ -57,7 +57,7 @@ const ROOMS: &[Room] = &[
         name: "outputs",
         may: &[
             &["alarms", "boot", "bus", "clock", "files", "hardware", "lifeline", "message", "model", "panics"],
-            &["wiring"],
+            &["process", "secret", "wiring"],
             READING,
         ],
     },
@@ -102,7 +102,8 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["rppal"], &["hardware/raspberry.rs"]),
     (&["rumqttc", "rumqttc5", "rumqttd", "rustls_native_certs"], &["mqtt/"]),
     (&["rusqlite"], &["store/"]),
-    (&["lettre", "ureq"], &["alarms/"]),
+    (&["lettre"], &["alarms/"]),
+    (&["ureq"], &["alarms/", "outputs/http.rs"]),
     (&["signal_hook"], &["signal.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),
     (&["anyhow", "clap"], &["cli/", "main.rs"]),
