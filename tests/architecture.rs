@@ -62,7 +62,7 @@ const ROOMS: &[Room] = &[
         name: "outputs",
         may: &[
             &["alarms", "boot", "bus", "clock", "files", "hardware", "lifeline", "message", "model", "panics"],
-            &["post", "wiring"],
+            &["post", "process", "secret", "wiring"],
             READING,
         ],
     },
@@ -111,7 +111,8 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["gpiocdev", "gpiocdev_uapi"], &["hardware/kernel/"]),
     (&["rumqttc", "rumqttc5", "rumqttd", "rustls_native_certs"], &["mqtt/"]),
     (&["rusqlite"], &["store/"]),
-    (&["lettre", "ureq"], &["alarms/"]),
+    (&["lettre"], &["alarms/"]),
+    (&["ureq"], &["alarms/", "outputs/http.rs"]),
     (&["signal_hook"], &["signal.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),
     (&["anyhow", "clap"], &["cli/", "main.rs"]),

@@ -25,7 +25,8 @@ use crate::model::{Claim, Level};
 use crate::outputs;
 use crate::panics::locked;
 
-/// For all outputs together. A hung one takes 1.7 s: three attempts of half a second, and the pauses between.
+/// For all outputs together, unless one of them has a longer deadline. A hung pin takes 1.7 s: three attempts of half a second,
+/// and the pauses between.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Makes everything safe and says so, a line for each output. `result` is what systemd says of the end: `$SERVICE_RESULT`.
@@ -124,6 +125,7 @@ struct Patient {
     safe: Level,
     place: String,
     slot: Arc<Slot>,
+    deadline: Duration,
     sure: Arc<Mutex<Option<Confirmation>>>,
 }
 
@@ -141,16 +143,18 @@ async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
             claim(&mut taken, kind, sensor.device.claims());
         }
     }
+    // One that may take longer than the others gets its time once.
+    let longest = patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max);
     // The slots tell what came of it, also when time was up.
-    let left = timeout(LONGEST, bank.seal()).await.unwrap_or_default();
-    let outcome = |Patient { id, safe, place, slot, sure }| {
+    let left = timeout(longest, bank.seal()).await.unwrap_or_default();
+    let outcome = |Patient { id, safe, place, slot, sure, .. }| {
         if slot.level() == Some(safe) {
             let confirmed = *locked(&sure) == Some(Confirmation::ReadBack);
             return Ok(format!("{id}: {safe} ({place}), {}", if confirmed { "confirmed" } else { "accepted" }));
         }
         let who = format!("output {id}");
         let why = left.iter().find(|(name, _)| **name == *who).map(|(_, error)| error.to_string());
-        let why = why.unwrap_or_else(|| format!("no answer within {} s", LONGEST.as_secs()));
+        let why = why.unwrap_or_else(|| format!("no answer within {} s", longest.as_secs_f64()));
         Err(format!("{id} ({place}) may not be {safe}: {why}; see to it by hand"))
     };
     patients.into_iter().map(outcome).collect()
@@ -169,7 +173,9 @@ fn admit(output: outputs::Config, bank: &Bank, lanes: &Lanes, hardware: &Arc<dyn
     let open = output.opener(hardware);
     let outputs::Config { id, limits, device, .. } = output;
     let places: Vec<String> = device.claims().iter().map(Claim::to_string).collect();
-    let (safe, place) = (limits.initial(), places.join(", "));
+    // A program or a device on the network occupies nothing of ours.
+    let place = if places.is_empty() { device.lane() } else { places.join(", ") };
+    let safe = limits.initial();
     // A lane for each output, unlike the daemon: here nothing may wait behind another one that hangs.
     let lane = lanes.get(&format!("{} for {place}", device.lane()));
     let sure: Arc<Mutex<Option<Confirmation>>> = Arc::default();
@@ -178,7 +184,7 @@ fn admit(output: outputs::Config, bank: &Bank, lanes: &Lanes, hardware: &Arc<dyn
         Ok(Box::new(Witnessed { line: open(initial)?, sure: witness.clone() }))
     };
     let slot = bank.add(&id, Way { lane, deadline }, safe, Box::new(open));
-    Patient { id: id.to_string(), safe, place, slot, sure }
+    Patient { id: id.to_string(), safe, place, slot, deadline, sure }
 }
 
 /// A line that remembers how sure its last write was.

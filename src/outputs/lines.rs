@@ -1,6 +1,9 @@
 //! What several output drivers have in common: which way round they are wired, what gives pulses, and when a pin obeys.
 
-use crate::config::Section;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::{Section, Value};
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};
@@ -133,4 +136,55 @@ impl Line for Switch {
     fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
         Ok(self.pin.read_back()?.map(Level::from))
     }
+}
+
+/// What stands for the level in a command or a request.
+pub const PERCENT: &str = "{percent}";
+
+/// Between the end of what a driver waits for and the moment at which its lane calls it hung.
+pub const MARGIN: Duration = Duration::from_millis(500);
+
+/// systemd gives `homeostat safe` five seconds for everything.
+const WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(4);
+
+/// `within = "2s"`: how long something outside of us may take.
+pub fn within(section: &Section<'_>) -> Option<Duration> {
+    if section.has("within") { section.duration("within", WITHIN) } else { Some(Duration::from_secs(2)) }
+}
+
+/// What it is called in the file.
+pub fn name(section: &Section<'_>) -> String {
+    section.what().trim_start_matches("output ").to_owned()
+}
+
+/// How something outside of us is told its level.
+pub enum Forms {
+    /// By `on` and `off`.
+    Switch,
+    /// By `set`, for every level.
+    Set,
+}
+
+/// Which of the forms a table has.
+pub fn forms(section: &Section<'_>) -> Option<Forms> {
+    let (message, key) = match ["on", "off", "set"].map(|key| section.has(key)) {
+        [true, true, false] => return Some(Forms::Switch),
+        [false, false, true] => return Some(Forms::Set),
+        [false, false, false] => ("does not say what is to be done", "driver"),
+        [true, false, false] => ("has `on` without `off`", "on"),
+        [false, true, false] => ("has `off` without `on`", "off"),
+        [_, _, true] => ("has `set` beside others", "set"),
+    };
+    section.wrong(
+        key,
+        format!("{} {message}", section.what()),
+        "write both `on` and `off`, or `set` alone for every level",
+    );
+    None
+}
+
+/// The text with its level, as a percentage with a decimal where it has one. What is on never becomes 0.
+pub fn with_percent(text: &str, level: Level) -> String {
+    let tenths = (level.get() * 1000.0).round().max(if level.is_on() { 1.0 } else { 0.0 });
+    text.replace(PERCENT, &(tenths / 10.0).to_string())
 }

@@ -1,9 +1,11 @@
 //! Outputs: one actor for all of them, a guard that holds their limits, one file for each kind.
 
 pub mod actor;
+mod command;
 mod config;
 mod gpio;
 pub mod guard;
+mod http;
 pub mod ledger;
 mod lines;
 mod mcp23017;
@@ -30,7 +32,9 @@ use crate::model::{Claim, Level, OutputId, Shown};
 /// Every output driver there is.
 #[rustfmt::skip]
 pub static DRIVERS: &[Entry] = &[
+    command::ENTRY,
     gpio::ENTRY,
+    http::ENTRY,
     mcp23017::ENTRY,
     mcp4725::ENTRY,
     pca9685::ENTRY,
