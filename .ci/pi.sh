@@ -22,8 +22,8 @@ pi_pieces() {
     rm -rf "$pi"
     mkdir -p "$pi"/{qemu,guest}
     private_apt "$pi/apt" /var/lib/dpkg/status "$(dpkg --print-architecture) arm64" bookworm bookworm-backports
-    # What QEMU needs and this machine has not. It would also like other emulators, which may be installed already in another version.
-    apt-get install -qy --no-install-recommends --download-only -t bookworm-backports qemu-system-arm
+    # What QEMU needs and this machine has not. The emulators of single programs would be upgraded with it, for nothing.
+    apt-get install -qy --no-install-recommends --download-only -t bookworm-backports qemu-system-arm qemu-user-static- qemu-user-
     local kernel package
     kernel=$(apt-cache depends linux-image-arm64:arm64 | sed -n 's/^ *Depends: //p' | head -n 1)
     (cd "$pi/guest" && apt-get download -q "$kernel" busybox-static:arm64)
