@@ -300,5 +300,6 @@ fn key_of(claim: &Claim) -> &'static str {
         Claim::OneWire(_) => "id",
         Claim::Spi { .. } => "select",
         Claim::Serial(_) => "port",
+        Claim::Topic(_) => "topic",
     }
 }
