@@ -132,7 +132,7 @@ impl Daemon {
         let (plan, things) = (Plan::of(&config), things::things(&config));
         let post = Post::new(host.clock);
         let (lanes, bank) = (Lanes::new(host.clock, host.execution), Arc::new(Bank::default()));
-        let take = |output: outputs::Config| (Site::slot(&output, &lanes, &bank, &host), output);
+        let take = |output: outputs::Config| (Site::slot(&output, &lanes, &bank, &host, &post), output);
         let outputs: Vec<(Arc<Slot>, outputs::Config)> = config.outputs.into_iter().map(take).collect();
         // Whatever else fails from here on, nothing stays on from an earlier life. An output that cannot be taken now is
         // tried again by its actor.

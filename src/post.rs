@@ -115,8 +115,9 @@ impl Post {
         let mut table = self.table();
         table.connected = connected;
         for saying in table.outlets.values_mut() {
-            saying.is_due |= connected && saying.newest.is_some();
-            saying.arrived = false;
+            if connected && saying.newest.is_some() {
+                (saying.is_due, saying.arrived) = (true, false);
+            }
         }
     }
 
@@ -279,7 +280,7 @@ mod tests {
         assert!(!lamp.has_arrived(), "it is not even on its way");
 
         post.set_connected(false);
-        assert!(!plug.has_arrived());
+        assert!(plug.has_arrived(), "it was told, and nothing else since");
         // The last word of one that leaves is said, and then no more.
         drop(lamp);
         for expected in [&["lamp ON", "plug OFF"][..], &["plug OFF"]] {

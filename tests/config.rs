@@ -335,8 +335,9 @@ fn the_example_is_right_and_has_the_whole_greenhouse() {
 /// The examples of all drivers: its name, and a file with nothing but the example.
 fn examples() -> Vec<(&'static str, String)> {
     let broker = |name| if name == "mqtt" { "[mqtt]\nbroker = \"embedded\"\n" } else { "" };
-    let all = sensors::DRIVERS.iter().map(|one| (one.name, one.example));
-    all.chain(outputs::DRIVERS.iter().map(|one| (one.name, one.example))).map(|(name, example)| (name, format!("{NODE}{example}\n{}", broker(name)))).collect()
+    let sensors = sensors::DRIVERS.iter().map(|entry| (entry.name, entry.example));
+    let outputs = outputs::DRIVERS.iter().map(|entry| (entry.name, entry.example));
+    sensors.chain(outputs).map(|(name, example)| (name, format!("{NODE}{example}\n{}", broker(name)))).collect()
 }
 
 #[test]
@@ -356,10 +357,7 @@ fn a_driver_reads_all_its_keys_however_wrong_one_of_them_is() {
     for (name, text) in examples() {
         let lines: Vec<&str> = text.lines().collect();
         for (at, line) in lines.iter().enumerate().skip(NODE.lines().count()) {
-            let Some((key, _)) = line.split_once('=') else { continue };
-            if key.trim() == "driver" {
-                continue;
-            }
+            let Some((key, _)) = line.split_once('=').filter(|(key, _)| key.trim() != "driver") else { continue };
             for wrong in ["[]", "-1", "255", "1e300", "\"nonsense\"", "{ zzz = 1 }", "2020-01-01"] {
                 let replaced = format!("{key}= {wrong}");
                 let mut changed = lines.clone();

@@ -175,3 +175,118 @@ fn after_a_reload_and_after_a_new_life_it_hears_on() {
         assert_eq!((last(&rig).sample, rig.readings("bed.temperature").count()), (Sample::Good(23.0), 2));
     });
 }
+
+/// A plug that takes commands.
+const PLUG: &str = r#"
+    [node]
+    name = "house"
+    hardware = "simulated"
+
+    [mqtt]
+    broker = "mqtt://127.0.0.1"
+
+    [outputs.plug]
+    driver = "mqtt"
+    topic = "zigbee2mqtt/plug/set"
+    state_topic = "zigbee2mqtt/plug"
+    pointer = "/state"
+"#;
+
+/// What the plug was told, in order.
+fn told(broker: &FakeBroker) -> Vec<String> {
+    broker.passed().into_iter().filter(|(topic, _)| topic == "zigbee2mqtt/plug/set").map(|(_, word)| word).collect()
+}
+
+fn alarm(rig: &Rig) -> Option<String> {
+    let standing = rig.daemon.alarms().standing_now();
+    let alarm = standing.iter().find(|alarm| &*alarm.name == "outputs.plug.pin")?;
+    alarm.text.as_ref().map(|text| text.to_string())
+}
+
+async fn say(rig: &mut Rig, broker: &FakeBroker, word: &str) {
+    broker.publish("homeostat/house/plug/set", word);
+    rig.run(SECOND).await;
+}
+
+#[test]
+fn a_plug_is_told_what_its_output_is_to_do_and_its_last_word_is_safe() {
+    let broker = FakeBroker::default();
+    let setting = Setting { broker: Some(broker.clone()), wired: true, ..Setting::default() };
+    play_in(setting, PLUG, async |mut rig| {
+        rig.run(3 * SECOND).await;
+        assert_eq!(told(&broker).last().map(String::as_str), Some("OFF"), "whatever an earlier life has left on");
+        assert_eq!(alarm(&rig), None);
+        say(&mut rig, &broker, r#"{"on": true, "for": "30s"}"#).await;
+        assert_eq!(told(&broker).last().map(String::as_str), Some("ON"));
+        let so_far = told(&broker).len();
+        rig.run(20 * SECOND).await;
+        assert_eq!(told(&broker).len(), so_far, "it is told once");
+        rig.run(10 * SECOND).await;
+        assert_eq!(told(&broker)[so_far..], ["OFF"], "its lease is over");
+        assert_eq!(broker.retained("zigbee2mqtt/plug/set"), None);
+
+        say(&mut rig, &broker, "on").await;
+        rig.stop().await;
+        assert_eq!(told(&broker)[so_far..], ["OFF", "ON", "OFF"]);
+        assert_eq!(broker.retained("homeostat/house/status").as_deref(), Some("offline"));
+    });
+}
+
+#[test]
+fn without_a_broker_a_person_is_told_and_the_last_word_is_said_when_it_is_back() {
+    scenario(PLUG, async |mut rig, broker| {
+        say(&mut rig, &broker, r#"{"on": true, "for": "1m"}"#).await;
+        broker.forget();
+        rig.run(10 * SECOND).await;
+        assert_eq!(
+            told(&broker).iter().rev().take_while(|word| *word == "ON").count(),
+            2,
+            "told again when it is back"
+        );
+        assert_eq!(alarm(&rig), None);
+
+        broker.down();
+        rig.run(60 * SECOND).await;
+        let text = alarm(&rig).expect("an alarm");
+        assert!(
+            text.contains("cannot be confirmed off: MQTT topic zigbee2mqtt/plug/set: there is no connection"),
+            "{text}"
+        );
+        broker.up();
+        rig.run(60 * SECOND).await;
+        assert_eq!((told(&broker).last().map(String::as_str), alarm(&rig)), (Some("OFF"), None));
+    });
+}
+
+#[test]
+fn a_plug_that_somebody_else_moved_is_set_back_and_told_of() {
+    scenario(PLUG, async |mut rig, broker| {
+        say(&mut rig, &broker, "on").await;
+        broker.publish("zigbee2mqtt/plug", r#"{"state": "ON"}"#);
+        rig.run(15 * SECOND).await;
+        assert_eq!(alarm(&rig), None);
+        let so_far = told(&broker).len();
+        broker.publish("zigbee2mqtt/plug", r#"{"state": "OFF"}"#);
+        rig.run(12 * SECOND).await;
+        assert_eq!(told(&broker)[so_far..], ["ON"]);
+        let moved = rig.history.iter().any(|event| {
+            matches!(event, Event::Alarm(alarm) if alarm.text.as_ref().is_some_and(|text| text.contains("something else moved")))
+        });
+        assert!(moved, "{:?}", alarm(&rig));
+    });
+}
+
+#[test]
+fn a_plug_that_leaves_the_configuration_is_turned_off_and_not_told_again() {
+    scenario(PLUG, async |mut rig, broker| {
+        say(&mut rig, &broker, "on").await;
+        let without = PLUG.split("[outputs.plug]").next().unwrap();
+        rig.daemon.reload(homeostat::config::Config { mqtt: Some(config()), ..house(without) }).await.unwrap();
+        rig.run(SECOND).await;
+        assert_eq!(told(&broker).last().map(String::as_str), Some("OFF"));
+        let so_far = told(&broker).len();
+        broker.forget();
+        rig.run(30 * SECOND).await;
+        assert_eq!(told(&broker).len(), so_far);
+    });
+}

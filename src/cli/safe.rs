@@ -170,7 +170,7 @@ fn claim(taken: &mut Vec<(HardwareKind, Claim)>, kind: HardwareKind, claims: Vec
 }
 
 fn admit(output: outputs::Config, bank: &Bank, lanes: &Lanes, hardware: &Arc<dyn Hardware>) -> Patient {
-    let open = output.opener(hardware);
+    let open = output.opener(hardware, None);
     let outputs::Config { id, limits, device, .. } = output;
     let places: Vec<String> = device.claims().iter().map(Claim::to_string).collect();
     // A program or a device on the network occupies nothing of ours.

@@ -309,6 +309,7 @@ fn key_of(claim: &Claim) -> &'static str {
         Claim::OneWire(_) => "id",
         Claim::Spi { .. } => "select",
         Claim::Serial(_) => "port",
+        Claim::Topic(_) => "topic",
     }
 }
 

@@ -177,7 +177,7 @@ impl Daemon {
                 if let Some(world) = &site.host.world {
                     super::wire(world, &output);
                 }
-                let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host);
+                let slot = Site::slot(&output, &site.lanes, &site.bank, &site.host, &site.post);
                 slots.push(slot.clone());
                 children.push(site.output(output, slot));
             } else if change("outputs.", id.as_str()) == Some(Change::Adjusted) {

@@ -103,10 +103,10 @@ impl Site {
     }
 
     /// Finds a place in the bank for an output. Its hardware is taken when the bank is opened.
-    pub fn slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host) -> Arc<Slot> {
+    pub fn slot(config: &outputs::Config, lanes: &Lanes, bank: &Bank, host: &Host, post: &Post) -> Arc<Slot> {
         let way = Way { lane: lanes.get(&config.device.lane()), deadline: config.device.deadline() };
         bank.set_interlocks(&config.id, &config.interlocks.only_while, &config.interlocks.never_with);
-        bank.add(&config.id, way, config.limits.initial(), config.opener(&host.hardware))
+        bank.add(&config.id, way, config.limits.initial(), config.opener(&host.hardware, Some(post)))
     }
 
     pub fn store(&self, config: &store::Config) -> Child {

@@ -45,6 +45,8 @@ pub enum Claim {
     },
     /// A serial port, by its path.
     Serial(String),
+    /// An MQTT topic on which a device is told what to do.
+    Topic(String),
 }
 
 impl Claim {
@@ -75,6 +77,7 @@ impl fmt::Display for Claim {
                 write!(f, "input {input} of chip select {select} of SPI bus {bus}")
             }
             Self::Serial(port) => write!(f, "serial port {port}"),
+            Self::Topic(topic) => write!(f, "MQTT topic {topic}"),
         }
     }
 }

@@ -38,6 +38,9 @@ impl Config {
         let powers = limits.as_ref().is_none_or(|limits| switch && limits.safe == Level::ON);
         let max_on = limits.as_ref().and_then(|limits| limits.max_on);
         devices.add_output(name, Output { only_switches, powers, pulses, max_on, safe_on, only_while, never_with });
+        for (key, topic) in device.iter().flat_map(|device| device.topics()) {
+            devices.topic(&section, key, topic);
+        }
         devices.claim(&section, device.as_ref().map(|device| device.claims()).unwrap_or_default());
         let remote = section.or("remote", true);
         let shown = shown(&section);

@@ -13,6 +13,7 @@ mod mcp4725;
 mod pca9685;
 mod pcf8574;
 mod pump;
+mod mqtt;
 mod pwm;
 mod servo;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::hardware::bank::{self, Line, OpenLine};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Hardware, HardwareError};
 use crate::model::{Claim, Level, OutputId, Shown};
+use crate::post::Post;
 
 /// Every output driver there is.
 #[rustfmt::skip]
@@ -40,6 +42,7 @@ pub static DRIVERS: &[Entry] = &[
     pca9685::ENTRY,
     pcf8574::ENTRY,
     pump::ENTRY,
+    mqtt::ENTRY,
     pwm::ENTRY,
     servo::ENTRY,
 ];
@@ -79,11 +82,13 @@ pub struct Config {
 
 impl Config {
     /// How its hardware is taken, again and again if need be: the device's own way, or a simulated world's where it has no model of it.
-    pub fn opener(&self, hardware: &Arc<dyn Hardware>) -> OpenLine {
-        let (id, device, hardware) = (self.id.clone(), self.device.clone(), hardware.clone());
-        Box::new(move |initial| match hardware.stand_in_for_output(&id, initial) {
-            Some(line) => Ok(line),
-            None => device.open(&*hardware, initial),
+    /// Without a `post` what is reached over a broker cannot be taken.
+    pub fn opener(&self, hardware: &Arc<dyn Hardware>, post: Option<&Post>) -> OpenLine {
+        let (id, device, hardware, post) = (self.id.clone(), self.device.clone(), hardware.clone(), post.cloned());
+        Box::new(move |initial| {
+            let stand_in = hardware.stand_in_for_output(&id, initial);
+            let line = stand_in.or_else(|| device.open_over(post.as_ref()?));
+            line.map_or_else(|| device.open(&*hardware, initial), Ok)
         })
     }
 }
@@ -119,6 +124,17 @@ pub trait OutputConfig: fmt::Debug + Send + Sync {
 
     /// Takes the hardware, at `initial` from the first moment on. Runs in the lane, and may block.
     fn open(&self, hardware: &dyn Hardware, initial: Level) -> Result<Box<dyn Line>, HardwareError>;
+
+    /// Its line, if it is reached over a broker and not through the board: then [`open`](Self::open) gives an error.
+    fn open_over(&self, post: &Post) -> Option<Box<dyn Line>> {
+        let _ = post;
+        None
+    }
+
+    /// The topics that it has, each by the key that names it.
+    fn topics(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 
     /// How long one write or open may take before the device counts as hung. The daemon's end waits for it.
     fn deadline(&self) -> Duration {

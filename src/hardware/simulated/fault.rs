@@ -73,8 +73,11 @@ fn broken(target: &Claim) -> HardwareError {
     match target {
         Claim::I2c { .. } | Claim::I2cInput { .. } => HardwareError::NoAcknowledge { what: target.to_string() },
         Claim::OneWire(_) => super::no_such_device(target),
-        Claim::Pin(_) | Claim::Pwm(_) | Claim::Spi { .. } | Claim::SpiInput { .. } | Claim::Serial(_) => {
-            HardwareError::Io { what: target.to_string(), reason: "injected fault".to_owned() }
-        }
+        Claim::Pin(_)
+        | Claim::Pwm(_)
+        | Claim::Spi { .. }
+        | Claim::SpiInput { .. }
+        | Claim::Serial(_)
+        | Claim::Topic(_) => HardwareError::Io { what: target.to_string(), reason: "injected fault".to_owned() },
     }
 }

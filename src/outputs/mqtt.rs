@@ -1,0 +1,297 @@
+//! A device that is switched by what is published on a topic: a Zigbee or Tasmota plug, a dimmer behind a bridge, another node's output.
+//!
+//! A write counts as accepted once it was handed to a connection that stands; without one it fails, and a person is told. Whether the
+//! broker took it, and what the device says it does, is seen when outputs are read back.
+
+use std::sync::Arc;
+
+use super::{Entry, OutputConfig, Resolution};
+use crate::config::Section;
+use crate::hardware::bank::{Confirmation, Line};
+use crate::hardware::{Hardware, HardwareError};
+use crate::model::{Claim, Level};
+use crate::post::{Letterbox, Outlet, Post};
+use crate::wiring;
+
+const ABOUT: &str = "\
+- `topic`: where it is told. A switch is told `on` and `off`, usually `ON` and `OFF`; what takes levels is told `set`, in which
+  `{percent}` stands for 0 to 100 and `{level}` for 0 to 1: `set = '{\"brightness\": {percent}}'`.
+- `state_topic`, with a JSON `pointer` if need be: where a switch says what it does, in the same words. It is then read back, and set
+  back if somebody else moved it.
+- **When homeostat crashes, or the broker or the radio goes, nobody turns it off.** `homeostat safe` cannot: only a running homeostat
+  has a connection. Use it for what may stay on, or for a device with a watchdog of its own: let it, or an automation beside the
+  broker, turn off when `homeostat/<node>/status` becomes `offline` (the will, a minute after a crash at the latest), and give plugs
+  their own limit (Tasmota: `PulseTime`; Zigbee2MQTT: `on_time`).
+- It is told with QoS 1 and not retained: a retained `ON` would turn it on again after its own restart, also without homeostat. It is
+  told again on each new connection, so a payload that toggles will not do.
+- It needs `[mqtt]`. With `hardware = \"simulated\"` it is simulated, and nothing is published.
+- Trouble: `mosquitto_sub -v -t 'zigbee2mqtt/#'` shows what it is told and what it says.
+";
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "mqtt",
+    summary: "a device that is told over MQTT: Zigbee and Tasmota plugs, dimmers, another node's outputs",
+    about: ABOUT,
+    example: r#"
+[outputs.plug]
+driver = "mqtt"
+topic = "zigbee2mqtt/plug/set"
+on = "ON"
+off = "OFF"
+state_topic = "zigbee2mqtt/plug"
+pointer = "/state"
+"#,
+    read,
+};
+
+/// So often in a row the broker may not have taken what was said, when it is read back.
+const PATIENCE: u32 = 2;
+
+#[derive(Debug, Clone)]
+struct Config {
+    topic: String,
+    words: Words,
+    state: Option<State>,
+}
+
+/// What it is told.
+#[derive(Debug, Clone)]
+enum Words {
+    Switch {
+        on: String,
+        off: String,
+    },
+    /// With `{percent}` or `{level}` in it.
+    Levels(String),
+}
+
+/// Where it says what it does.
+#[derive(Debug, Clone)]
+struct State {
+    topic: String,
+    /// Of the word within JSON.
+    pointer: Option<String>,
+}
+
+fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
+    let topic = wiring::topic(section, "topic");
+    let word = |key, usual: &str| if section.has(key) { section.optional(key) } else { Some(usual.to_owned()) };
+    let (on, off): (Option<String>, Option<String>) = (word("on", "ON"), word("off", "OFF"));
+    let set = section.has("set").then(|| section.optional::<String>("set"));
+    let pointer = section.has("pointer").then(|| section.optional::<String>("pointer"));
+    let state = section.has("state_topic").then(|| wiring::topic(section, "state_topic"));
+    let wrong = |key, message: &str, hint: &str| {
+        section.wrong(key, format!("{} {message}", section.what()), hint);
+        None
+    };
+    let words = match set {
+        Some(set) => {
+            let set = set?;
+            if let Some(key) = ["on", "off", "state_topic"].into_iter().find(|key| section.has(key)) {
+                return wrong(key, "takes levels, and this is for a switch", "leave out this or `set`");
+            }
+            if !set.contains("{percent}") && !set.contains("{level}") {
+                return wrong("set", "would be told the same at every level", "write \"{percent}\" for 0 to 100");
+            }
+            Words::Levels(set)
+        }
+        None => {
+            let (on, off) = (on?, off?);
+            if on == off {
+                return wrong("off", "is told the same when it is to be on and off", "write what turns it off");
+            }
+            Words::Switch { on, off }
+        }
+    };
+    let pointer = match pointer {
+        Some(pointer) => Some(pointer?),
+        None => None,
+    };
+    if pointer.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
+        return wrong("pointer", "has a `pointer` that does not begin with a slash", "write \"/state\"");
+    }
+    let state = match (state, pointer) {
+        (Some(topic), pointer) => Some(State { topic: topic?, pointer }),
+        (None, Some(_)) => {
+            return wrong("pointer", "has a `pointer` into nothing", "add `state_topic`, or leave it out");
+        }
+        (None, None) => None,
+    };
+    Some(Box::new(Config { topic: topic?, words, state }))
+}
+
+impl OutputConfig for Config {
+    fn resolution(&self) -> Resolution {
+        match self.words {
+            Words::Switch { .. } => Resolution::Switch,
+            Words::Levels(_) => Resolution::Continuous,
+        }
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![Claim::Topic(self.topic.clone())]
+    }
+
+    fn lane(&self) -> String {
+        "mqtt".to_owned()
+    }
+
+    fn open(&self, hardware: &dyn Hardware, _: Level) -> Result<Box<dyn Line>, HardwareError> {
+        Err(HardwareError::Unsupported {
+            what: format!("publishing on {}", self.topic),
+            hardware: hardware.name(),
+            hint: "only a running homeostat has a connection to the broker".to_owned(),
+        })
+    }
+
+    fn open_over(&self, post: &Post) -> Option<Box<dyn Line>> {
+        let state = self.state.as_ref().map(|state| post.subscribe(&state.topic));
+        let outlet = post.outlet(&self.topic);
+        Some(Box::new(Told { config: self.clone(), outlet, state, says: None, unanswered: 0 }))
+    }
+
+    fn topics(&self) -> Vec<(&'static str, &str)> {
+        let state = self.state.iter().map(|state| ("state_topic", state.topic.as_str()));
+        state.chain([("topic", self.topic.as_str())]).collect()
+    }
+}
+
+impl Config {
+    fn payload(&self, level: Level) -> String {
+        match &self.words {
+            Words::Switch { on, off } => (if level.is_on() { on } else { off }).clone(),
+            Words::Levels(set) => {
+                let (percent, part) = ((level.get() * 100.0).round(), (level.get() * 1000.0).round() / 1000.0);
+                set.replace("{percent}", &percent.to_string()).replace("{level}", &part.to_string())
+            }
+        }
+    }
+
+    /// Whether it says that it is on; `None` if that is not to be understood.
+    fn says(&self, payload: &[u8]) -> Option<bool> {
+        let (Words::Switch { on, off }, Some(state)) = (&self.words, &self.state) else { return None };
+        let text = std::str::from_utf8(payload).ok()?.trim();
+        let word = match &state.pointer {
+            None => text.to_owned(),
+            Some(pointer) => match serde_json::from_str::<serde_json::Value>(text).ok()?.pointer(pointer)? {
+                serde_json::Value::String(word) => word.clone(),
+                other => other.to_string(),
+            },
+        };
+        [(on, true), (off, false)].into_iter().find_map(|(known, is)| (*known == word).then_some(is))
+    }
+}
+
+struct Told {
+    config: Config,
+    outlet: Outlet,
+    state: Option<Arc<Letterbox>>,
+    /// What the device has said since it was told last.
+    says: Option<bool>,
+    unanswered: u32,
+}
+
+impl Told {
+    fn failed(&self, reason: &str) -> HardwareError {
+        HardwareError::Io { what: Claim::Topic(self.config.topic.clone()).to_string(), reason: reason.to_owned() }
+    }
+}
+
+impl Line for Told {
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        // What it said before says nothing about this.
+        self.state.as_ref().and_then(|letters| letters.take());
+        (self.says, self.unanswered) = (None, 0);
+        match self.outlet.say(self.config.payload(level).into_bytes()) {
+            Ok(()) => Ok(Confirmation::Accepted),
+            Err(_) => Err(self.failed("there is no connection to the broker")),
+        }
+    }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        if !self.outlet.has_arrived() {
+            self.unanswered += 1;
+            return match self.unanswered {
+                ..PATIENCE => Ok(None),
+                _ => Err(self.failed("the broker has not taken what was said last")),
+            };
+        }
+        self.unanswered = 0;
+        if let Some(letter) = self.state.as_ref().and_then(|letters| letters.take()) {
+            self.says = self.config.says(&letter.payload);
+        }
+        Ok(self.says.map(Level::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn without_the_daemon_it_cannot_be_made_safe_and_says_so() {
+        let words = Words::Switch { on: "ON".into(), off: "OFF".into() };
+        let config = Config { topic: "plug/set".into(), words, state: None };
+        let error = config.open(&testing::world(), Level::OFF).err().unwrap().to_string();
+        assert!(error.contains("publishing on plug/set") && error.contains("only a running homeostat"), "{error}");
+    }
+
+    #[test]
+    fn what_takes_levels_is_told_them() {
+        let post = Post::new(Clock::system());
+        let words = Words::Levels(r#"{"brightness": {percent}, "part": {level}}"#.into());
+        let mut line = Config { topic: "lamp".into(), words, state: None }.open_over(&post).unwrap();
+        assert!(line.write(Level::ON).unwrap_err().to_string().contains("MQTT topic lamp: there is no connection"));
+        post.set_connected(true);
+        for (level, expected) in [(0.0, (0, "0")), (0.625, (63, "0.625")), (1.0, (100, "1"))] {
+            assert_eq!(line.write(Level::new(level).unwrap()), Ok(Confirmation::Accepted));
+            let told = String::from_utf8(post.due().remove(0).1).unwrap();
+            assert_eq!(told, format!(r#"{{"brightness": {}, "part": {}}}"#, expected.0, expected.1));
+        }
+        // A broker that takes nothing is not obeyed by anybody.
+        assert_eq!(line.read_back(), Ok(None));
+        assert!(line.read_back().is_err());
+        post.arrived(|_| true);
+        assert_eq!(line.read_back(), Ok(None));
+    }
+
+    #[test]
+    fn what_it_said_before_it_was_told_does_not_count() {
+        let post = Post::new(Clock::system());
+        let state = Some(State { topic: "plug".into(), pointer: Some("/state".into()) });
+        let words = Words::Switch { on: "ON".into(), off: "OFF".into() };
+        let mut line = Config { topic: "plug/set".into(), words, state }.open_over(&post).unwrap();
+        post.set_connected(true);
+        post.deliver("plug", br#"{"state": "OFF"}"#, false);
+        line.write(Level::ON).unwrap();
+        post.due();
+        post.arrived(|_| true);
+        assert_eq!(line.read_back(), Ok(None));
+        for (says, expected) in [("\"ON\"", Some(Level::ON)), ("\"OFF\"", Some(Level::OFF)), ("3", None)] {
+            post.deliver("plug", format!(r#"{{"state": {says}}}"#).as_bytes(), false);
+            assert_eq!(line.read_back(), Ok(expected), "{says}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_would_do() {
+        for right in ["topic = \"a\"", "topic = \"a\"\nset = \"{level}\""] {
+            assert_eq!(testing::mistakes(&ENTRY, right), []);
+        }
+        for (keys, expected) in [
+            ("", "add `topic"),
+            ("topic = \"a/#\"", "name one topic"),
+            ("topic = \"a\"\non = \"OFF\"", "what turns it off"),
+            ("topic = \"a\"\non = 1", "\"text\""),
+            ("topic = \"a\"\nset = \"percent\"", "\"{percent}\""),
+            ("topic = \"a\"\nset = \"{percent}\"\non = \"1\"", "leave out"),
+            ("topic = \"a\"\npointer = \"/state\"", "add `state_topic`"),
+            ("topic = \"a\"\nstate_topic = \"b\"\npointer = \"state\"", "\"/state\""),
+        ] {
+            let found = testing::mistakes(&ENTRY, keys);
+            assert!(found.len() == 1 && found[0].hint.contains(expected), "{keys}: {found:?}");
+        }
+    }
+}
