@@ -334,3 +334,72 @@ impl Failure {
         matches!(self, Self::Lane(LaneError::Timeout { .. } | LaneError::Panicked(_)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hardware::lane::{Execution, Lanes};
+    use crate::hardware::recorded::Recorded;
+    use crate::model::{Claim, SensorId};
+    use crate::sensors::{Channel, SensorConfig};
+
+    /// A chip that never has a value, for this reason.
+    #[derive(Debug, Clone)]
+    struct Dumb(DriverError);
+
+    impl SensorConfig for Dumb {
+        fn channels(&self) -> &[Channel] {
+            &[Channel { name: "co2", quantity: Quantity::CarbonDioxide }]
+        }
+
+        fn claims(&self) -> Vec<Claim> {
+            Vec::new()
+        }
+
+        fn lane(&self) -> String {
+            "test".into()
+        }
+
+        fn open(&self, _: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
+            Ok(Box::new(self.clone()))
+        }
+    }
+
+    impl Driver for Dumb {
+        fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+            Err(self.0.clone())
+        }
+    }
+
+    /// Whether the sensor lives on after a minute of it, whether it counts as online, and what its channel says.
+    async fn after_a_minute(error: DriverError) -> (bool, Option<bool>, Option<String>) {
+        let (clock, every, id) = (Clock::system(), Duration::from_secs(1), SensorId::new("room").unwrap());
+        let filter = Filter::new(super::super::filter::Options::default(), Quantity::CarbonDioxide, every);
+        let device = Arc::new(Dumb(error));
+        let config = Config { id: id.clone(), driver: "test", every, power: None, device, options: Vec::new() };
+        let with = Surroundings {
+            clock,
+            bus: Bus::new(clock, 0),
+            hardware: Arc::new(Recorded::default()),
+            lane: Lanes::new(clock, Execution::Inline).get("test"),
+            recovery: Arc::default(),
+            filters: Arc::new(Mutex::new(vec![filter])),
+        };
+        let (bus, lifeline) = (with.bus.clone(), Lifeline::new(clock));
+        let sensor = Sensor::new(Arc::new(config), with, lifeline).start();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let said = bus.latest(&ChannelId::new(&id, "co2")).and_then(|reading| reading.sample.reason().cloned());
+        (sensor.connected(), bus.sensors().get(&id).copied(), said.map(|why| why.to_string()))
+    }
+
+    #[test]
+    fn a_chip_that_has_no_value_yet_is_left_alone_and_one_that_fails_is_given_up() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        System::with_tokio_rt(runtime).block_on(async {
+            let early = after_a_minute(DriverError::not_yet("CHIP", "it warms up")).await;
+            assert_eq!(early, (true, Some(true), Some("CHIP has no value yet: it warms up".into())));
+            let failed = after_a_minute(DriverError::no_value("CHIP", "it is broken")).await;
+            assert_eq!(failed, (false, Some(false), Some("CHIP has no value: it is broken".into())));
+        });
+    }
+}
