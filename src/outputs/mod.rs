@@ -10,10 +10,10 @@ pub mod ledger;
 mod lines;
 mod mcp23017;
 mod mcp4725;
+mod mqtt;
 mod pca9685;
 mod pcf8574;
 mod pump;
-mod mqtt;
 mod pwm;
 mod servo;
 #[cfg(test)]
@@ -39,10 +39,10 @@ pub static DRIVERS: &[Entry] = &[
     http::ENTRY,
     mcp23017::ENTRY,
     mcp4725::ENTRY,
+    mqtt::ENTRY,
     pca9685::ENTRY,
     pcf8574::ENTRY,
     pump::ENTRY,
-    mqtt::ENTRY,
     pwm::ENTRY,
     servo::ENTRY,
 ];
