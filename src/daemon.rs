@@ -148,10 +148,9 @@ impl Daemon {
             (host.state.join(&config.store.path), host.runtime.as_ref().map(|at| at.join(store::FRESH)));
         let (store, last_seq) = Store::open(&file, fresh.as_deref(), host.clock, host.disk.clone())?;
         let bus = Bus::new(host.clock, last_seq);
-        let alarms = Alarms::new(host.clock, bus.clone());
         let file = host.state.join(alarms::FILE);
         let recalled = alarms::recall(&file);
-        let site = Site::new(host, lanes, bus, post, alarms, bank, store, things);
+        let site = Site::new(host, lanes, bus, post, bank, store, things);
 
         site.store.keeps_for_history(config.mqtt.is_some());
         let mut children = vec![site.store(&config.store), site.alarms(file)];

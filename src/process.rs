@@ -1,7 +1,7 @@
 //! Runs a program of somebody else's, once: no longer than a deadline, with no more output than a bound, and nothing of it left behind.
 //!
 //! It gets a process group of its own, which is killed when the program has ended or its time is over: what it leaves in the
-//! background ends with it. One that leaves its group on purpose (`setsid`, a daemon) is its own master.
+//! background ends with it. It begins in `/`. One that leaves its group on purpose (`setsid`, a daemon) is its own master.
 //!
 //! Blocks, and so runs in a lane only.
 
@@ -115,6 +115,7 @@ impl Running {
             .args(arguments)
             .env_clear()
             .envs(kept)
+            .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

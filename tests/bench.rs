@@ -60,7 +60,7 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     assert_eq!(fan, ["0%", "40%", "0%"]);
 
     let text = heard(&house, &["set", "relay", "on", "--for", "10ms"]);
-    assert!(text.contains("relay: off (held back by fan"), "{text}");
+    assert!(text.contains("relay: off (may only be on while fan is on"), "{text}");
     assert!(!house.read("../pins.log").contains("pin 17 on"));
 
     let (code, error) = refused(&house, &["set", "rellay", "on", "--for", "1s"]);

@@ -88,7 +88,8 @@ impl Bench {
             LockError::Io { .. } => Ok(None),
         })?;
         let opened = board(&config, Clock::system(), &state);
-        let (hardware, world) = opened.map_err(|error| Sorry { exit: Exit::Start, text: format!("error: {error:#}\n") })?;
+        let (hardware, world) =
+            opened.map_err(|error| Sorry { exit: Exit::Start, text: format!("error: {error:#}\n") })?;
         Ok(Self { config, hardware, world, file, state, lock })
     }
 

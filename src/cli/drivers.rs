@@ -198,7 +198,7 @@ mod tests {
             assert!(!summary.is_empty() && !summary.ends_with('.') && summary.len() < 100, "{name}: {summary}");
             let is_a_list =
                 about.starts_with("- ") && about.lines().all(|line| line.starts_with("- ") || line.starts_with("  "));
-            assert!(is_a_list && about.lines().all(|line| line.chars().count() <= 140), "{name}:\n{about}");
+            assert!(is_a_list && about.lines().all(|line| line.chars().count() <= 150), "{name}:\n{about}");
             assert!(example.contains(&format!("driver = \"{name}\"")), "{name}: {example}");
             assert!(driver.kind == Kind::Computed || !driver.gives.is_empty(), "{name}: its example cannot be read");
         }

@@ -187,10 +187,11 @@ async fn serve(
 async fn over(daemon: &Daemon, output: &str, lease: Option<Duration>) {
     match lease {
         Some(lease) => tokio::time::sleep(lease).await,
-        None => match OutputId::new(output) {
-            Ok(output) => daemon.hand().given_back(&output).await,
-            Err(_) => {}
-        },
+        None => {
+            if let Ok(output) = OutputId::new(output) {
+                daemon.hand().given_back(&output).await;
+            }
+        }
     }
 }
 

@@ -70,11 +70,11 @@ impl Site {
         lanes: Lanes,
         bus: Bus,
         post: Post,
-        alarms: Alarms,
         bank: Arc<Bank>,
         store: Store,
         things: Things,
     ) -> Self {
+        let alarms = Alarms::new(host.clock, bus.clone());
         let wake_at = if store.has_fresh_tier() { 1 } else { STORE_QUEUE / 2 };
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
         let (file, boot) = (host.state.join(LEDGER), host.boot.clone());

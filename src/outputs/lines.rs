@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::{Section, Value};
+use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};

@@ -11,7 +11,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-pub use answer::{Acknowledged, Calibrate, Calibrated, Counts, Failure, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why};
+pub use answer::{
+    Acknowledged, Calibrate, Calibrated, Counts, Failure, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why,
+};
 pub use history::{History, Recorded};
 
 use crate::message::{self, ControllerState, Mode, OutputState};

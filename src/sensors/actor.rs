@@ -125,8 +125,7 @@ impl Sensor {
         let work = move || -> Result<(), DriverError> {
             let freed = if free_bus { recovery::free_bus(&config.device.claims(), &*hardware) } else { Ok(()) };
             // Without a free bus the chip cannot answer, and that is then the better reason.
-            let mut opened =
-                config.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
+            let mut opened = config.open(&*hardware).map_err(|error| freed.err().map_or(error, DriverError::from))?;
             opened.wake_by(wake)?;
             *panics::locked(&device) = Some(opened);
             Ok(())
@@ -341,7 +340,7 @@ mod tests {
     use crate::hardware::lane::{Execution, Lanes};
     use crate::hardware::recorded::Recorded;
     use crate::model::{Claim, SensorId};
-    use crate::sensors::{Channel, SensorConfig};
+    use crate::sensors::{Channel, Driver, SensorConfig};
 
     /// A chip that never has a value, for this reason.
     #[derive(Debug, Clone)]
@@ -384,6 +383,7 @@ mod tests {
             lane: Lanes::new(clock, Execution::Inline).get("test"),
             recovery: Arc::default(),
             filters: Arc::new(Mutex::new(vec![filter])),
+            running: Arc::default(),
         };
         let (bus, lifeline) = (with.bus.clone(), Lifeline::new(clock));
         let sensor = Sensor::new(Arc::new(config), with, lifeline).start();

@@ -1,27 +1,24 @@
 //! A number that a program writes: a script of one's own, a tool of another maker.
 
-mod run;
-
 use std::ops::RangeInclusive;
-use std::process::Command;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
-use self::run::Running;
 use super::text::TextValue;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::{Section, Value};
 use crate::hardware::Hardware;
 use crate::model::Claim;
+use crate::process;
 
 const ABOUT: &str = "\
 - `command`: the program and its arguments, as a list; no shell stands between. With `shell = true` a text that `/bin/sh` runs.
 - The first line that it writes is the number, as a state also on, off, true, false, open or closed. `pointer` takes it from JSON instead:
   \"/SENSOR/0/Temperature\". The channel has the name of the `quantity`; `number` without the key. At most 64 KiB are read.
-- Another exit code than 0 is an error, with the first line that it wrote to its standard error.
+- Another exit code than 0 is an error, with the last line that it wrote to its standard error.
 - After the `deadline` (5 s without the key) it is killed with all that it has started, and so is what it leaves running when it ends.
-- It runs as the user homeostat in `/`, within what the unit allows, with PATH, HOME, LANG and TZ as its only environment.
+- It runs as the user homeostat in `/`, within what the unit allows, with little more than PATH, HOME, LANG and TZ as its environment.
 - Trouble: \"not found\" for a program that is there: write its whole path; the unit hides /home. What needs another user's rights belongs
   into a unit of its own that writes a file; read that with `file`.
 ";
@@ -43,6 +40,8 @@ every = "1m"
 };
 
 const DEADLINE: Duration = Duration::from_secs(5);
+/// So much of what it writes is read.
+const MOST: usize = 64 * 1024;
 const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 #[derive(Debug, Clone)]
@@ -102,7 +101,7 @@ impl SensorConfig for Config {
     }
 
     fn deadline(&self) -> Duration {
-        self.deadline + run::END + Duration::from_secs(1)
+        self.deadline + Duration::from_secs(1)
     }
 
     fn open(&self, _: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
@@ -115,21 +114,10 @@ struct Program(Config);
 impl Driver for Program {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
         let Config { words, value, deadline, .. } = &self.0;
-        let text = Running::start(&mut command(words)).and_then(|running| running.finish(*deadline));
-        let number = text.and_then(|text| value.value(&text));
+        let written = process::run(words, *deadline, MOST).map_err(|error| error.to_string());
+        let number = written.and_then(|bytes| value.value(&String::from_utf8_lossy(&bytes)));
         Ok(vec![number.map_err(|what| DriverError::no_value(&format!("the command `{}`", words.join(" ")), what))?])
     }
-}
-
-/// Passed on from our own environment, in which there may be secrets and what systemd tells us alone.
-const PASSED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
-
-fn command(words: &[String]) -> Command {
-    let (program, arguments) = words.split_first().map_or(("", &[][..]), |(program, rest)| (program.as_str(), rest));
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir("/").env_clear();
-    command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    command
 }
 
 #[cfg(test)]
@@ -159,56 +147,27 @@ mod tests {
     #[test]
     fn a_program_that_fails_is_an_error_with_its_own_words() {
         for (text, expected) in [
-            ("echo 3; echo no sensor >&2; echo more >&2; exit 4", "it ended with exit status: 4: no sensor"),
-            ("echo 3; exit 1", "it ended with exit status: 1, and wrote no reason"),
-            ("echo 3; kill -9 $$", "it ended with signal: 9"),
+            ("echo 3; echo looking >&2; echo no sensor >&2; exit 4", "failed (exit status: 4): no sensor"),
+            ("echo 3; exit 1", "failed (exit status: 1)"),
+            ("echo 3; kill -9 $$", "failed (signal: 9"),
             ("true", "there is no number, it is empty"),
             ("echo warm", "`warm` is no number"),
-            ("yes 1", "it writes more than 64 KiB"),
+            ("yes 1", "wrote more than 65536 bytes"),
         ] {
             let error = shell(text).unwrap_err().to_string();
             assert!(error.starts_with("the command `/bin/sh -c "), "{error}");
             assert!(error.contains(expected), "{text}: {error}");
         }
         let error = once("command = [\"/nowhere/program\"]").unwrap_err().to_string();
-        let expected = "the command `/nowhere/program` has no value: it cannot be run: No such file or directory";
+        let expected =
+            "the command `/nowhere/program` has no value: `/nowhere/program` cannot be run: No such file or directory";
         assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]
-    fn nothing_of_it_outlives_its_end_or_its_deadline() {
-        let folder = tempfile::tempdir().unwrap();
-        let (alive, late) = (folder.path().join("alive"), folder.path().join("late"));
-        // The child that it leaves holds its output too, so that the read could not end before it.
-        let text = format!("(sleep 30; touch {}) & echo $! > {}; echo 1", late.display(), alive.display());
-        assert_near(&shell(&text).unwrap(), &[1.0], 0.0);
-        assert_dead(&alive);
-
-        let text = format!("sleep 30 & echo $! > {}; echo 1; wait", alive.display());
-        let keys = format!("shell = true\ndeadline = \"300ms\"\ncommand = '''{text}'''");
-        let error = once(&keys).unwrap_err().to_string();
-        assert!(
-            error.ends_with("it did not end within 300ms, and was killed; a longer `deadline` may help"),
-            "{error}"
-        );
-        assert_dead(&alive);
-    }
-
-    /// The process whose id is in the file ends now, and not when it would have; its end may wait to be asked for.
-    #[track_caller]
-    fn assert_dead(file: &std::path::Path) {
-        let id = std::fs::read_to_string(file).unwrap();
-        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
-        let dead = || stat().is_empty() || stat().contains(") Z ");
-        let patient = (0..100).any(|_| dead() || !Command::new("sleep").arg("0.05").status().unwrap().success());
-        assert!(patient, "{}", stat());
-    }
-
-    #[test]
-    fn one_that_hides_from_its_end_does_not_hold_up_the_next_read_for_ever() {
-        // In a session of its own, with our output: it is not ours to kill.
-        let error = shell("setsid sleep 20 & sleep 0.5; echo 1").unwrap_err().to_string();
-        assert!(error.contains("something that it started still holds its output"), "{error}");
+    fn one_that_takes_too_long_is_killed() {
+        let error = once("command = [\"sleep\", \"30\"]\ndeadline = \"300ms\"").unwrap_err().to_string();
+        assert!(error.ends_with("`sleep` did not end within 300 ms and was killed"), "{error}");
     }
 
     #[test]

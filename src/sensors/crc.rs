@@ -1,6 +1,6 @@
 //! The check sums that chips send along.
 
-use crc::{CRC_8_MAXIM_DOW, CRC_8_NRSC_5, CRC_8_SMBUS, CRC_16_MODBUS, Crc};
+use crc::{CRC_8_MAXIM_DOW, CRC_8_NRSC_5, CRC_8_SMBUS, Crc};
 
 /// Sensirion's, and the AHT20's: polynomial 0x31, begun with 0xff. That of `be ef` is 0x92.
 pub fn sensirion(bytes: &[u8]) -> u8 {
@@ -20,12 +20,6 @@ pub fn maxim(bytes: &[u8]) -> u8 {
     CRC.checksum(bytes)
 }
 
-/// Modbus's, sent low byte first.
-pub fn modbus(bytes: &[u8]) -> u16 {
-    const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
-    CRC.checksum(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +29,5 @@ mod tests {
         assert_eq!(sensirion(&[0xbe, 0xef]), 0x92, "SHT3x datasheet, table 20");
         assert_eq!(smbus(&[0xb4, 0x07, 0xb5, 0xd2, 0x3a]), 0x30, "MLX90614 datasheet, figure 10");
         assert_eq!(maxim(&[0x6e, 0x01, 0x4b, 0x46, 0x7f, 0xff, 0x02, 0x10]), 0x71, "as w1_slave shows it");
-        assert_eq!(modbus(&[0x61, 0x03, 0x00, 0x28, 0x00, 0x06]).to_le_bytes(), [0x4c, 0x60], "SCD30 interface, 1.4.4");
     }
 }

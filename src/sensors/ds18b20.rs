@@ -7,7 +7,7 @@ use crate::hardware::simulated::{Chip, OneWireChip, Probe};
 use crate::hardware::{Hardware, HardwareError, OneWire};
 use crate::model::{Claim, Quantity};
 
-use super::{Channel, Driver, DriverError, Entry, SensorConfig};
+use super::{Channel, Driver, DriverError, Entry, SensorConfig, crc};
 
 const ABOUT: &str = "\
 - Wiring: data to GPIO 4 with 4.7 kΩ to 3.3 V; power to 3.3 V, ground to ground. `dtoverlay=w1-gpio` in
@@ -169,17 +169,10 @@ fn w1_slave(celsius: f64) -> String {
     let raw = (celsius.clamp(-55.0, 125.0) * 16.0).round() as i16;
     let [low, high] = raw.to_le_bytes();
     let mut scratchpad = vec![low, high, 0x4b, 0x46, 0x7f, 0xff, 0x10 - (low & 0x0f), 0x10];
-    scratchpad.push(crc(&scratchpad));
+    scratchpad.push(crc::maxim(&scratchpad));
     let bytes: Vec<String> = scratchpad.iter().map(|byte| format!("{byte:02x}")).collect();
     let (bytes, milli) = (bytes.join(" "), i32::from(raw) * 1000 / 16);
     format!("{bytes} : crc={:02x} YES\n{bytes} t={milli}\n", scratchpad[8])
-}
-
-/// Maxim's CRC-8: x⁸ + x⁵ + x⁴ + 1, lowest bit first.
-fn crc(bytes: &[u8]) -> u8 {
-    bytes
-        .iter()
-        .fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x8c } else { crc >> 1 }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! It measures once for each read, over 16 samples of 18 ms together, so that a load that is switched by PWM is averaged.
 //!
-//! Source: TI SBOS656C, 7.6. Own code: no kept crate for embedded-hal 1.0 was found.
+//! Source: TI SBOS656C, 7.6. Own code: no crate for it is known to us.
 
 use std::time::Duration;
 

@@ -173,7 +173,7 @@ impl Scd30 {
     }
 
     fn set(&mut self, command: u16, word: u16) -> Result<(), DriverError> {
-        sensirion::tell(&mut self.chip, &sensirion::command(command, word), PAUSE)
+        sensirion::tell(&mut self.chip, &sensirion::message(command, &[word]), PAUSE)
     }
 }
 

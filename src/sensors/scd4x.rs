@@ -192,12 +192,12 @@ impl Scd4x {
     }
 
     fn set(&mut self, command: u16, word: u16) -> Result<(), DriverError> {
-        sensirion::tell(&mut self.chip, &sensirion::command(command, word), BRIEFLY)
+        sensirion::tell(&mut self.chip, &sensirion::message(command, &[word]), BRIEFLY)
     }
 
     fn force(&mut self, ppm: u16) -> Result<u16, DriverError> {
         self.stop()?;
-        sensirion::tell(&mut self.chip, &sensirion::command(CALIBRATE, ppm), CALIBRATING)?;
+        sensirion::tell(&mut self.chip, &sensirion::message(CALIBRATE, &[ppm]), CALIBRATING)?;
         let [answer] = sensirion::words(&mut self.chip)?;
         Ok(answer)
     }

@@ -23,12 +23,6 @@ pub fn words<const N: usize>(chip: &mut I2cDevice) -> Result<[u16; N], DriverErr
     Ok(words)
 }
 
-/// A command of two bytes with a word behind it, which brings its check sum.
-pub fn command(command: u16, word: u16) -> [u8; 5] {
-    let ([a, b], [high, low]) = (command.to_be_bytes(), word.to_be_bytes());
-    [a, b, high, low, crc::sensirion(&[high, low])]
-}
-
 /// °C of the SHT series: -45 to 130 over the whole word.
 pub fn celsius(word: u16) -> f64 {
     175.0f64.mul_add(f64::from(word) / 65535.0, -45.0)

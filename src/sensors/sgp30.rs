@@ -149,7 +149,7 @@ impl Sgp30 {
         };
         self.seconds = Some(seconds);
         if self.vapour != self.told_vapour {
-            sensirion::tell(&mut self.chip, &sensirion::command(SET_HUMIDITY, self.vapour), SETTING)?;
+            sensirion::tell(&mut self.chip, &sensirion::message(SET_HUMIDITY, &[self.vapour]), SETTING)?;
             self.told_vapour = self.vapour;
         }
         let [ppm, ppb] = sensirion::ask(&mut self.chip, MEASURE, MEASURING)?;

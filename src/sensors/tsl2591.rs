@@ -4,7 +4,7 @@
 //! compares the setting, which is another if the chip lost its power, and sets it again then.
 //!
 //! Source: ams TSL2591 datasheet v1-06, "Register Description". It has no formula for lux; the one here, with its factor of 408, is that of
-//! the kernel's driver. Own code: no kept crate for embedded-hal 1.0 was found.
+//! the kernel's driver. Own code: no crate for it is known to us.
 
 use std::time::Duration;
 

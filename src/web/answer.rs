@@ -16,7 +16,9 @@ use super::failure::Failure;
 use crate::bus::Past;
 use crate::message::{self, ControllerState};
 use crate::model::{ChannelId, ControllerId, OutputId, Reading, SensorId, Timestamp};
-use crate::payload::{self, Acknowledged, Calibrate, Calibrated, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json};
+use crate::payload::{
+    self, Acknowledged, Calibrate, Calibrated, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json,
+};
 use crate::supervisor::Stage;
 
 /// A reload begins drivers, which have deadlines of their own; this is for the case that they fail.

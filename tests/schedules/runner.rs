@@ -328,7 +328,7 @@ impl<'s> Run<'s> {
     /// What can be seen when all is over.
     fn conclude(&mut self, world: &Simulated, store: &Store) {
         for output in &HOUSE.outputs {
-            let changes = world.changes(output.actuator).into_iter();
+            let changes = world.changes(output.actuator.clone()).into_iter();
             self.trace.levels.insert(&output.name, changes.map(|(at, level)| (at.since_start(), level)).collect());
         }
         for channel in HOUSE.channels() {

@@ -119,10 +119,13 @@ mod tests {
 
     use super::*;
 
+    /// Each of its messages, with the pause after it.
+    type Transfer = Vec<(Vec<u8>, u16)>;
+
     /// Answers each byte with its complement, and writes messages down.
     #[derive(Default)]
     struct Recorder {
-        log: RefCell<Vec<Vec<(Vec<u8>, u16)>>>,
+        log: RefCell<Vec<Transfer>>,
         broken: Option<i32>,
     }
 
