@@ -39,8 +39,12 @@ impl Dosing {
         }
         let time = Duration::try_from_secs_f64(millilitres / self.rate).unwrap_or(Duration::MAX);
         match () {
-            () if time.saturating_add(ROUNDING) < shortest => Err(format!("it gives {} ml at least at once", shown(least))),
-            () if time.saturating_sub(ROUNDING) > longest => Err(format!("it gives {} ml at most at once: {limit}", shown(most))),
+            () if time.saturating_add(ROUNDING) < shortest => {
+                Err(format!("it gives {} ml at least at once", shown(least)))
+            }
+            () if time.saturating_sub(ROUNDING) > longest => {
+                Err(format!("it gives {} ml at most at once: {limit}", shown(most)))
+            }
             () => Ok(time.max(shortest).min(longest)),
         }
     }
