@@ -42,7 +42,7 @@ impl Dosing {
             () if time.saturating_add(ROUNDING) < shortest => {
                 Err(format!("it gives {} ml at least at once", shown(least)))
             }
-            () if time > longest.saturating_add(ROUNDING) => {
+            () if time.saturating_sub(ROUNDING) > longest => {
                 Err(format!("it gives {} ml at most at once: {limit}", shown(most)))
             }
             () => Ok(time.max(shortest).min(longest)),
