@@ -67,7 +67,7 @@ fn is_online(rig: &Rig) -> Option<bool> {
         Event::Sensor(state) if state.sensor.as_str() == "bed" => Some(state.online),
         _ => None,
     });
-    states.last()
+    states.next_back()
 }
 
 fn fan(rig: &Rig) -> f64 {

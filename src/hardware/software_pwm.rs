@@ -98,7 +98,8 @@ fn phase(period: Duration, level: Level, time: Duration) -> (bool, Option<Durati
 
 /// At least once in 10 s, so that a wrong frequency harms nobody, and at most a thousand times a second.
 fn period(frequency: f64) -> Duration {
-    Duration::from_secs_f64(1.0 / frequency.clamp(0.1, 1000.0))
+    let frequency = if frequency.is_nan() { 0.1 } else { frequency.clamp(0.1, 1000.0) };
+    Duration::from_secs_f64(1.0 / frequency)
 }
 
 impl Pwm for Handle {

@@ -284,9 +284,8 @@ mod tests {
 
     #[test]
     fn an_echo_is_as_long_as_between_its_two_edges() {
-        /// Batches of edges: which way, when, and their number.
-        type Batches<'b> = &'b [&'b [(bool, u64, u32)]];
-        let cases: [(&str, Batches<'_>, Option<u64>); 8] = [
+        type Batch<'a> = &'a [(bool, u64, u32)];
+        let cases: [(&str, &[Batch<'_>], Option<u64>); 8] = [
             ("both at once", &[&[(true, 100, 1), (false, 1_550, 2)]], Some(1_450)),
             ("one after the other", &[&[(true, 100, 1)], &[(false, 1_550, 2)]], Some(1_450)),
             ("the end of an earlier one first", &[&[(false, 50, 1)], &[(true, 100, 2), (false, 200, 3)]], Some(100)),

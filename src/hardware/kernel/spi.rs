@@ -119,13 +119,13 @@ mod tests {
 
     use super::*;
 
-    /// Each of its messages, with the pause after it.
-    type Transfer = Vec<(Vec<u8>, u16)>;
+    /// What is sent in each step, and how long it waits then.
+    type Message = Vec<(Vec<u8>, u16)>;
 
     /// Answers each byte with its complement, and writes messages down.
     #[derive(Default)]
     struct Recorder {
-        log: RefCell<Vec<Transfer>>,
+        log: RefCell<Vec<Message>>,
         broken: Option<i32>,
     }
 
