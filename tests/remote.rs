@@ -63,7 +63,7 @@ fn last(rig: &Rig) -> Reading {
 }
 
 fn is_online(rig: &Rig) -> Option<bool> {
-    let states = rig.history.iter().filter_map(|event| match event {
+    let mut states = rig.history.iter().filter_map(|event| match event {
         Event::Sensor(state) if state.sensor.as_str() == "bed" => Some(state.online),
         _ => None,
     });
