@@ -37,7 +37,7 @@ mod tests {
             (&["raspberrypi-exp-gpio", "pinctrl-bcm2711"], "/dev/gpiochip1"),
             (&["gpio-brcmstb@107d508500", "gpio-brcmstb@107d508520", "pinctrl-rp1"], "/dev/gpiochip2"),
             (&["gpio0", "gpio1"], "/dev/gpiochip0"),
-            (&["pinctrl-rp1-other"], "/dev/gpiochip0"),
+            (&["gpio0", "pinctrl-rp1-other"], "/dev/gpiochip0"),
             (&[], "/dev/gpiochip0"),
         ];
         for (labels, expected) in cases {
