@@ -58,7 +58,7 @@ error: unknown driver `bme20`
  --> config.toml:5:10
   |
 5 | driver = "bme20"
-  |          ^^^^^^^ did you mean `bme280`? known drivers: ads1115, bme280, ds18b20, sht4x, redundant
+  |          ^^^^^^^ did you mean `bme280`? `homeostat drivers` lists them all
 
 error: `every` of sensor air cannot be 5ms
  --> config.toml:6:9

@@ -9,7 +9,7 @@
 #![allow(missing_docs, reason = "for tests only")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
-use crate::config::Section;
 use crate::hardware::{Files, Hardware};
 use crate::model::{Claim, Quantity};
 
