@@ -57,6 +57,10 @@ impl Pulses {
     /// Reads `channel`, or else `pin` and `active`.
     pub fn read(section: &Section<'_>) -> Option<Self> {
         if !section.has("pin") {
+            if !section.has("channel") {
+                // Of a pin that was forgotten; a channel has no such key.
+                section.has("active");
+            }
             let hint = "it is 0 or 1; a Pi 5 has 0 to 3";
             return channel(section, "PWM channel", LAST_CHANNEL, hint).map(Self::Channel);
         }

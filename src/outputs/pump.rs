@@ -71,7 +71,10 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
             frequency.map(|Frequency(hertz)| Drive::Speed(pulses, hertz))
         }
         Some(Pulses::Pin(pin, active)) => Some(Drive::Switch { pin, active }),
-        None => None,
+        None => {
+            section.has("frequency");
+            None
+        }
     };
     Some(Box::new(Config { drive: drive?, ml_per_second: rate? }))
 }
