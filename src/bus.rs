@@ -197,6 +197,11 @@ impl Bus {
         self.table().calibrators.insert(sensor.clone(), calibrator);
     }
 
+    /// Nobody calibrates `sensor` any more: it has no device.
+    pub fn serve_no_calibration(&self, sensor: &SensorId) {
+        self.table().calibrators.remove(sensor);
+    }
+
     /// Who carries out steps of a sensor's calibration.
     pub fn calibrator(&self, sensor: &str) -> Option<Calibrator> {
         let table = self.table();

@@ -28,7 +28,7 @@ use crate::lock::Lock;
 use crate::model::{Level, OutputId};
 use crate::mqtt::Network;
 use crate::payload;
-use crate::signal::{Signal, Signals};
+use crate::signal::Signals;
 use crate::store::RealDisk;
 use crate::supervisor::Stage;
 
@@ -169,7 +169,8 @@ async fn serve(
         })?;
         let _ = writeln!(out, "{output}: {} ({})", Level::clamped(state.level.get()), state.why);
         tokio::select! {
-            signal = signals.next() => if signal == Signal::Reload { signals.stop().await },
+            // A terminal that has gone is a stop as well.
+            _ = signals.next() => {}
             () = over(&daemon, output, lease) => {}
         }
         Ok(())

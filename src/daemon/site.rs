@@ -194,6 +194,7 @@ impl Site {
         // A simulated world has its own in the place of a device that is reached over a broker, as of any other.
         if let Some(heard) = config.device.heard().filter(|_| self.host.hardware.stand_in(config.id.as_str()).is_none())
         {
+            self.bus.serve_no_calibration(&config.id);
             let (bus, post, filters) = (self.bus.clone(), self.post.clone(), config.filters());
             let with = sensors::mqtt::actor::Surroundings { clock: self.host.clock, bus, post, filters };
             let (heard, config) = (Arc::new(heard.clone()), config.clone());
@@ -215,6 +216,7 @@ impl Site {
     }
 
     pub fn computed(&self, config: computed::Config) -> Child {
+        self.bus.serve_no_calibration(&config.id);
         let config = Arc::new(config);
         let (clock, bus, alarms) = (self.host.clock, self.bus.clone(), self.alarms.clone());
         let with = computed::actor::Surroundings { clock, bus, alarms };

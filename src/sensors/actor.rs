@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::filter::Filter;
 use super::recovery::{self, Help, Power, Recovery};
-use super::{Config, Device, DriverError, Filters};
+use super::{Config, Device, DriverError, Filters, Running};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::hardware::lane::{Lane, LaneError};
@@ -45,7 +45,7 @@ pub struct Surroundings {
     /// What its values go through, which remembers what earlier lives read.
     pub filters: Filters,
     /// The device of the life that runs, for whoever calibrates it.
-    pub running: Arc<Mutex<Device>>,
+    pub running: Running,
 }
 
 /// A sensor.
@@ -76,7 +76,7 @@ impl Sensor {
         let who = format!("sensor {}", config.id).into();
         panics::locked(&with.filters).iter_mut().for_each(Filter::fresh_life);
         let device = Device::default();
-        panics::locked(&with.running).clone_from(&device);
+        *panics::locked(&with.running) = Arc::downgrade(&device);
         Self {
             config,
             with,

@@ -74,7 +74,7 @@ mod vl53l0x;
 mod voc_index;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use self::filter::Filter;
@@ -194,6 +194,10 @@ impl Driver for Simulated {
 
 /// An open driver, or none. Each life of a sensor has its own, for a hang may keep that of the life before.
 pub type Device = Arc<Mutex<Option<Box<dyn Driver>>>>;
+
+/// The device of the life that runs, for whoever calibrates it. Not an owner: a driver may block or panic while it is dropped, and only
+/// its actor knows to have the lane do that.
+pub type Running = Arc<Mutex<Weak<Mutex<Option<Box<dyn Driver>>>>>>;
 
 /// The filters of a sensor's channels, in the order of the driver's channels. They outlive the sensor's actor.
 pub type Filters = Arc<Mutex<Vec<Filter>>>;
