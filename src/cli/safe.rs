@@ -196,6 +196,8 @@ struct Witnessed {
 impl Line for Witnessed {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let confirmation = self.line.write(level)?;
+        // What moves does so only as long as this process lives.
+        self.line.arrive()?;
         *locked(&self.sure) = Some(confirmation);
         Ok(confirmation)
     }
