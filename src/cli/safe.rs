@@ -196,6 +196,8 @@ struct Witnessed {
 impl Line for Witnessed {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let confirmation = self.line.write(level)?;
+        // What moves does so only as long as this process lives.
+        self.line.arrive()?;
         *locked(&self.sure) = Some(confirmation);
         Ok(confirmation)
     }
@@ -250,5 +252,22 @@ mod tests {
             assert_eq!(fan, "fan: 30 % (PWM channel 0), accepted");
             assert_eq!((world.pin(27), world.pwm_level(0)), (Some(true), Level::new(0.3)));
         }
+    }
+
+    #[test]
+    fn what_is_still_on_its_way_at_the_end_is_not_safe() {
+        struct Vent;
+        impl Line for Vent {
+            fn write(&mut self, _: Level) -> Result<Confirmation, HardwareError> {
+                Ok(Confirmation::Accepted)
+            }
+
+            fn arrive(&mut self) -> Result<(), HardwareError> {
+                Err(HardwareError::Io { what: "vent".into(), reason: "still moving".into() })
+            }
+        }
+        let mut line = Witnessed { line: Box::new(Vent), sure: Arc::default() };
+        assert_eq!(line.write(Level::OFF).unwrap_err().to_string(), "vent: still moving");
+        assert_eq!(*locked(&line.sure), None);
     }
 }

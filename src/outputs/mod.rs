@@ -16,6 +16,7 @@ mod pcf8574;
 mod pump;
 mod pwm;
 mod servo;
+mod stepper;
 #[cfg(test)]
 mod testing;
 
@@ -45,6 +46,7 @@ pub static DRIVERS: &[Entry] = &[
     pump::ENTRY,
     pwm::ENTRY,
     servo::ENTRY,
+    stepper::ENTRY,
 ];
 
 /// A driver's row in the table.

@@ -45,6 +45,14 @@ pub trait Line: Send {
     fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
         Ok(None)
     }
+
+    /// For a process that is about to end: waits, within the output's deadline, until what moves by itself after a write is there.
+    ///
+    /// # Errors
+    /// It is not there yet, and will not be.
+    fn arrive(&mut self) -> Result<(), HardwareError> {
+        Ok(())
+    }
 }
 
 /// How sure a write is.
