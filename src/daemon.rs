@@ -240,9 +240,9 @@ impl Daemon {
         stage
     }
 
-    /// The root makes all safe before it ends in order; this is for when it did not.
+    /// The root makes all safe before it ends; this is for when it did not come to that.
     async fn make_safe(&self, stage: &Stage) {
-        if *stage != Stage::Stopped {
+        if *stage != Stage::Stopped && !self.site.bank.is_sealed() {
             for (who, error) in self.site.bank.seal().await {
                 tracing::error!("{who} could not be made safe: {error}");
             }

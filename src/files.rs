@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Uid, fchown};
+use rustix::process::geteuid;
 
 /// So many things that cannot be replaced may stand in the way of one that is put aside.
 const MOST_ASIDE: u32 = 9;
@@ -23,11 +26,21 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = directory.join(beside);
     // A configuration may hold a password: not for everyone.
     let mut new = File::options().write(true).create(true).truncate(true).mode(0o640).open(&beside)?;
+    keep_owner(&new, file, directory)?;
     new.write_all(bytes)?;
     new.sync_all()?;
     fs::rename(&beside, file)?;
     // Only with this is the new name itself on the disk.
     File::open(directory)?.sync_all()
+}
+
+/// What root writes in the daemon's directory (`sudo homeostat set …`) stays the daemon's.
+fn keep_owner(new: &File, file: &Path, directory: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(file).or_else(|_| fs::metadata(directory))?;
+    Ok(fchown(new, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())))?)
 }
 
 /// What came of [`replace`] in a lane of its own: the lane's trouble or the disk's, in words.

@@ -117,7 +117,7 @@ const ONLY: &[(&[&str], &[&str])] = &[
     (&["signal_hook"], &["signal.rs"]),
     (&["tracing_journald", "tracing_subscriber"], &["telemetry/"]),
     (&["anyhow", "clap"], &["cli/", "main.rs"]),
-    (&["rustix"], &["hardware/kernel/", "process.rs", "sensors/disk.rs"]),
+    (&["rustix"], &["files.rs", "hardware/kernel/", "process.rs", "sensors/disk.rs"]),
     (&["actix_web"], &["web/"]),
     (&["httparse"], &["cli/client.rs"]),
     (&["csv", "terminal_size"], &["cli/"]),

@@ -77,16 +77,7 @@ impl Bench {
     fn open(named: Option<PathBuf>) -> Result<Self, Sorry> {
         let (config, file) = configuration(named)?;
         let state = last_state_directory();
-        let lock = Lock::take_if_there(&state).or_else(|error| match error {
-            LockError::Held(_) => Err(Sorry {
-                exit: Exit::Start,
-                text: format!(
-                    "error: {error}\n  next   leave out --config to ask it, or say where it listens (--socket PATH)\n"
-                ),
-            }),
-            // Whoever may not read the state directory cannot know; the board's own errors say the rest.
-            LockError::Io { .. } => Ok(None),
-        })?;
+        let lock = alone(&state)?;
         let opened = board(&config, Clock::system(), &state);
         let (hardware, world) =
             opened.map_err(|error| Sorry { exit: Exit::Start, text: format!("error: {error:#}\n") })?;
@@ -110,6 +101,19 @@ impl Bench {
         let names: Vec<&str> = self.config.sensors.iter().map(|sensor| sensor.id.as_str()).collect();
         Err(no_such("sensor", name, &names, &self.file))
     }
+}
+
+/// The lock of the state directory, if there is one: two programs on one chip confuse it.
+pub fn alone(state: &Path) -> Result<Option<Lock>, Sorry> {
+    Lock::take_if_there(state).map_err(|error| {
+        let next = match &error {
+            LockError::Held(_) => "leave out --config to ask it, or say where it listens (--socket PATH)",
+            LockError::Io { .. } => {
+                "a homeostat that runs would go unseen: use sudo, or join its group (sudo usermod -aG homeostat $USER)"
+            }
+        };
+        Sorry { exit: Exit::Start, text: format!("error: {error}\n  next   {next}\n") }
+    })
 }
 
 /// The configuration that a person names, or the usual one.

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::timeout;
 
 use super::Exit;
 use super::machine::{board, last_state_directory};
@@ -146,7 +145,7 @@ async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
     // One that may take longer than the others gets its time once.
     let longest = patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max);
     // The slots tell what came of it, also when time was up.
-    let left = timeout(longest, bank.seal()).await.unwrap_or_default();
+    let left = bank.seal_within(longest).await;
     let outcome = |Patient { id, safe, place, slot, sure, .. }| {
         if slot.level() == Some(safe) {
             let confirmed = *locked(&sure) == Some(Confirmation::ReadBack);

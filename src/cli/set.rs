@@ -3,11 +3,13 @@
 //! A running daemon takes it as a manual demand. Where none runs, a short-lived one is begun with the outputs alone: the same guard
 //! holds the same limits and remembers what was used of them, interlocks hold, and at its end everything is safe again.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fs, process};
+use std::{env, fs};
 
 use actix::prelude::*;
 use clap::Args;
@@ -139,7 +141,7 @@ async fn serve(
     let Bench { mut config, hardware, world, state, .. } = bench;
     (config.sensors, config.computed, config.controllers) = Default::default();
     (config.mqtt, config.alarms) = (None, None);
-    let scratch = Scratch::new();
+    let scratch = Scratch::new()?;
     config.store.path = scratch.0.join("homeostat.db");
     let clock = Clock::system();
     let host = Host {
@@ -200,11 +202,12 @@ async fn over(daemon: &Daemon, output: &str, lease: Option<Duration>) {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
-        let folder = env::temp_dir().join(format!("homeostat-set-{}", process::id()));
-        // The store tells if there is none.
-        let _ = fs::create_dir(&folder);
-        Self(folder)
+    /// Nobody else has prepared it, and nobody else looks into it.
+    fn new() -> Result<Self, Sorry> {
+        let folder = env::temp_dir().join(format!("homeostat-set-{:016x}", fastrand::u64(..)));
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|error| Sorry::failed(format!("cannot make {}: {error}", folder.display()), "make room in it"))?;
+        Ok(Self(folder))
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::bus::Bus;
 use crate::message::{Event, OutputState};
-use crate::model::{OutputId, Owner};
+use crate::model::{OutputId, Owner, Wish};
 use crate::mqtt::commands::Commands;
 
 /// An output's actor acts at once; longer than this, something is in its way that the answer tells.
@@ -36,8 +36,15 @@ impl Hand {
     /// There is no such output, or it cannot do that; in a sentence.
     pub async fn set(&self, output: &str, command: &[u8]) -> Result<OutputState, String> {
         let tap = self.bus.tap(EVENTS, 1);
-        let (id, takes) = self.commands.by_hand(&self.owner, output, command)?;
-        let is_done = |state: &OutputState| (state.by.as_ref() == Some(&self.owner)) == takes;
+        let (id, wish) = self.commands.by_hand(&self.owner, output, command)?;
+        let is_done = |state: &OutputState| {
+            let ours = state.by.as_ref() == Some(&self.owner);
+            match wish {
+                Wish::Level(level) => ours && (state.level == level || state.limit.is_some()),
+                Wish::Safe => ours,
+                Wish::Nothing => !ours,
+            }
+        };
         let settled = async {
             // It may be so already, and then nothing is told.
             if let Some(state) = self.bus.output(&id).filter(|state| is_done(state)) {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use self::slot::{drive, settle};
 use self::table::{Due, Table};
@@ -116,6 +117,9 @@ pub struct Released {
     /// What came of it.
     pub result: Result<(), WriteError>,
 }
+
+/// For all outputs together at the end. A pin that hangs takes 1.7 s: three attempts of half a second, and the pauses between.
+const SEALING: Duration = Duration::from_secs(2);
 
 /// Every output's hardware. Outputs may come and go while it runs.
 #[derive(Default)]
@@ -237,8 +241,31 @@ impl Bank {
     }
 
     /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives
-    /// those that could not be: their writes stay in the lane and are done when it is free again.
+    /// those that could not be within [`SEALING`]: their writes stay in the lane and are done when it is free again. One that
+    /// is slow, such as a plug that does not answer, holds up no end for longer.
     pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
+        self.seal_within(SEALING).await
+    }
+
+    /// The same with another patience.
+    pub async fn seal_within(&self, patience: Duration) -> Vec<(Arc<str>, WriteError)> {
+        let left = timeout(patience, self.make_safe()).await;
+        locked(&self.table).made_safe = true;
+        left.unwrap_or_else(|_| {
+            let late = |slot: &Arc<Slot>| {
+                let lane = slot.way.lane.name().clone();
+                (slot.who.clone(), WriteError::Lane(LaneError::Timeout { lane, deadline: patience }))
+            };
+            self.slots().iter().filter(|slot| slot.level() != Some(slot.safe)).map(late).collect()
+        })
+    }
+
+    /// Whether it was sealed to the end: whatever is not safe by now was told.
+    pub fn is_sealed(&self) -> bool {
+        locked(&self.table).made_safe
+    }
+
+    async fn make_safe(&self) -> Vec<(Arc<str>, WriteError)> {
         {
             let mut table = locked(&self.table);
             table.sealed = true;

@@ -20,6 +20,8 @@ pub(super) struct Table {
     pub entries: BTreeMap<Key, Entry>,
     /// Nothing but safe levels are wanted any more.
     pub sealed: bool,
+    /// And every output was made safe then, or was told of.
+    pub made_safe: bool,
     interlocks: BTreeMap<OutputId, Interlocks>,
     last: Key,
 }

@@ -222,22 +222,25 @@ impl Commands {
     }
 
     /// The same words from a person at the machine itself, for whom also those outputs are that take no commands from elsewhere. Gives
-    /// the output, and whether it is theirs from now on.
+    /// the output and what is wished of it.
     ///
     /// # Errors
     /// There is no such output, or it cannot do that; in a sentence.
-    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<(OutputId, bool), String> {
+    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<(OutputId, Wish), String> {
         let things = self.things.borrow().clone();
         let output = things.outputs.iter().find(|output| output.id.as_str() == id);
         let output = output.ok_or_else(|| format!("there is no output {id}"))?;
         let (asked, _) = words::output(payload);
         let (wish, lease) = match asked? {
             Asked::Hold(wish, lease) => (wish, lease),
+            Asked::Dose(_) if self.bus.output(&output.id).is_some_and(|state| state.by.as_ref() == Some(owner)) => {
+                return Err(format!("it runs by hand already; `homeostat set {id} auto` ends that"));
+            }
             Asked::Dose(millilitres) => (Wish::Level(Level::ON), self.dosing(output, millilitres)?.1),
         };
         fits(output, wish)?;
         self.demand_as(owner, &output.id, wish, self.clock.now() + lease)?;
-        Ok((output.id.clone(), wish != Wish::Nothing))
+        Ok((output.id.clone(), wish))
     }
 
     /// Commands to this output are refused from now on, and what one has asked for does not outlive that.

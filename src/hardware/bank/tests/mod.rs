@@ -286,7 +286,8 @@ async fn the_last_word_is_the_last_one_on_the_pin() {
     // The lane is held up while several want several things and then stop waiting.
     let gate = crate::hardware::lane::Gate::new();
     let (hung, who) = (gate.clone(), Arc::from("somebody"));
-    let hang = lane.run(&who, Duration::from_millis(1), move || crate::hardware::lane::hang(&hung));
+    // Long enough for its thread to begin it, on whatever machine: one that nobody waits for any more is left out.
+    let hang = lane.run(&who, Duration::from_millis(300), move || crate::hardware::lane::hang(&hung));
     assert!(hang.await.is_err());
     for level in [Level::ON, Level::OFF, Level::ON] {
         assert!(slot.write(level, secs(9)).await.is_err());
@@ -297,6 +298,26 @@ async fn the_last_word_is_the_last_one_on_the_pin() {
         tokio::task::yield_now().await;
     }
     assert!(!recorder.log().contains(&"write on".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_answer_does_not_hold_up_the_end() {
+    let (bank, _, _, clock) = bank();
+    let gate = crate::hardware::lane::Gate::new();
+    let lane = Lanes::new(clock, Execution::Inline).get("http plug");
+    let hung = gate.clone();
+    let open: OpenLine = Box::new(move |_| {
+        crate::hardware::lane::hang(&hung);
+        Err(HardwareError::Io { what: "plug".into(), reason: "gone".into() })
+    });
+    let way = Way { lane, deadline: Duration::from_millis(4500) };
+    bank.add(&OutputId::new("plug").unwrap(), way, Level::OFF, open);
+    let began = clock.now();
+    let left = bank.seal().await;
+    assert_eq!(clock.now().since(began), SEALING);
+    let [(who, error)] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!((&**who, error.to_string().as_str()), ("output plug", "no answer on http plug within 2 s"));
+    assert!(bank.is_sealed());
 }
 
 #[tokio::test(start_paused = true)]
