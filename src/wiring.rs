@@ -45,7 +45,7 @@ impl OnI2c {
 
     /// One input or output of a chip that several devices share.
     pub fn claims_part(&self, input: u8) -> Vec<Claim> {
-        vec![Claim::I2cInput { bus: self.bus, address: self.address, input }]
+        vec![Claim::I2cInput { bus: self.bus, address: self.address, chip: self.chip, input }]
     }
 
     /// `i2c-1`
@@ -85,7 +85,7 @@ impl OnSpi {
 
     /// One input of a chip that several devices share.
     pub fn claims_part(&self, input: u8) -> Vec<Claim> {
-        vec![Claim::SpiInput { bus: self.bus, select: self.select, input }]
+        vec![Claim::SpiInput { bus: self.bus, select: self.select, chip: self.chip, input }]
     }
 
     /// `spi-0`

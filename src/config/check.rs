@@ -119,13 +119,21 @@ impl<'t> Devices<'t> {
             let clashes = |other: &Claim| claim.clashes(other) || self.header && claim.is_on_a_line_of(other);
             if let Some((other, first)) = self.claims.iter().find(|(other, _)| clashes(other)) {
                 let (what, who) = (section.what(), self.who(first));
-                let message = if claim.clashes(other) {
+                let other_chip = claim.is_another_chip_than(other);
+                let message = if other_chip {
+                    format!("{what} wants {claim}, where {who} has another chip")
+                } else if claim.clashes(other) {
                     format!("{what} wants {claim}, which {who} has")
                 } else {
                     format!("{what} wants {claim}, and {who} has {other}: both are on one line of the header")
                 };
+                let key = match claim {
+                    Claim::I2cInput { .. } if other_chip => "address",
+                    Claim::SpiInput { .. } if other_chip => "select",
+                    _ => key,
+                };
                 section.report(
-                    Diagnostic::new(message, place.clone(), format!("choose another `{key}` for one of them"))
+                    Diagnostic::new(message, section.place(key), format!("choose another `{key}` for one of them"))
                         .also(first.place.clone(), format!("{} has it here", first.what)),
                 );
             }
@@ -331,5 +339,22 @@ mod tests {
                         the header";
         assert_eq!(found[0].message, expected);
         assert!(found[0].hint.contains("another `pin`"), "{found:?}");
+    }
+
+    #[test]
+    fn two_different_chips_cannot_be_at_one_address() {
+        let house = |address: u8| {
+            format!(
+                "[node]\nname = \"x\"\nhardware = \"simulated\"\n\
+                 [outputs.pump]\ndriver = \"pcf8574\"\naddress = 0x20\nline = 0\n\
+                 [outputs.lamp]\ndriver = \"mcp23017\"\naddress = {address}\nline = \"A3\"\n"
+            )
+        };
+        assert!(parse(&house(0x21)).is_ok());
+        let found = parse(&house(0x20)).unwrap_err();
+        let expected =
+            "output lamp wants input 3 of address 0x20 on I²C bus 1, where output pump (line 4) has another chip";
+        assert_eq!(found[0].message, expected);
+        assert!(found[0].hint.contains("another `address`"), "{found:?}");
     }
 }

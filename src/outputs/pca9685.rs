@@ -20,6 +20,8 @@ const ABOUT: &str = "\
   is on when the channel is low.
 - Wiring: 3.3 V at VCC, ground, SDA to GPIO 2, SCL to GPIO 3, OE to ground; `dtparam=i2c_arm=on` in `/boot/firmware/config.txt`.
 - Address: 0x40 to 0x7f by its six jumpers, but for 0x70, where all of these chips answer at first.
+- After power-on all channels are low: with `active = \"low\"` the load is on until homeostat writes, and OE does not prevent it. Never
+  for a heater, a valve or a pump.
 - Trouble: all channels off although they read back as set: OE is high or in the air.
 ";
 
@@ -134,12 +136,15 @@ impl Drop for User {
 
 /// The registers (table 4).
 const MODE_1: u8 = 0x00;
+const MODE_2: u8 = 0x01;
 const CHANNELS: u8 = 0x06;
 const PRESCALE: u8 = 0xfe;
 /// Bits of MODE 1 (table 5).
 const RESTART: u8 = 0x80;
 const STEP_ON: u8 = 0x20;
 const SLEEP: u8 = 0x10;
+/// MODE 2 (table 6): driven both ways and not inverted, whatever another program left.
+const TOTEM_POLE: u8 = 0x04;
 /// On all the time, or off all the time: bit 4 of the high byte of either time.
 const ALWAYS: u16 = 1 << 12;
 /// Until the oscillator runs.
@@ -160,22 +165,15 @@ impl Line for Pca9685 {
         let alone = locked(&shared);
         // Awake and at another speed it has an earlier process's settings; asleep it has just got its power.
         let before = self.chip.register(MODE_1)?;
-        let awake = before & !RESTART == STEP_ON && self.chip.register(PRESCALE)? == self.user.prescale;
+        let awake = before & !RESTART == STEP_ON
+            && self.chip.register(PRESCALE)? == self.user.prescale
+            && self.chip.register(MODE_2)? == TOTEM_POLE;
         if !awake {
-            self.chip.set(MODE_1, STEP_ON | SLEEP)?;
-            self.chip.set(PRESCALE, self.user.prescale)?;
+            self.wake()?;
         }
         let times = times(level, self.active);
         let [on, off] = times.map(u16::to_le_bytes);
         self.chip.write(&[self.register(), on[0], on[1], off[0], off[1]])?;
-        if !awake {
-            self.chip.set(MODE_1, STEP_ON)?;
-            self.chip.wait(WAKING);
-            // The channels that ran before go on; others wake up off.
-            if self.chip.register(MODE_1)? & RESTART != 0 {
-                self.chip.set(MODE_1, STEP_ON | RESTART)?;
-            }
-        }
         drop(alone);
         self.left = level;
         if self.times()? == times {
@@ -190,12 +188,32 @@ impl Line for Pca9685 {
             let reason = "it sleeps: it was reset, or lost its power; check its supply".into();
             return Err(HardwareError::Io { what: self.chip.name().to_owned(), reason });
         }
+        let mode = self.chip.register(MODE_2)?;
+        if mode != TOTEM_POLE {
+            let reason =
+                format!("its MODE 2 is {mode:#04x} and not {TOTEM_POLE:#04x}; does another program use it too?");
+            return Err(HardwareError::Io { what: self.chip.name().to_owned(), reason });
+        }
         let found = self.times()?;
         Ok(Some(if found == times(self.left, self.active) { self.left } else { level(found, self.active) }))
     }
 }
 
 impl Pca9685 {
+    /// 7.3.1.1. Before the channel is written: that takes from the chip that others ran before it slept.
+    fn wake(&mut self) -> Result<(), HardwareError> {
+        self.chip.set(MODE_1, STEP_ON | SLEEP)?;
+        self.chip.set(PRESCALE, self.user.prescale)?;
+        self.chip.set(MODE_2, TOTEM_POLE)?;
+        self.chip.set(MODE_1, STEP_ON)?;
+        self.chip.wait(WAKING);
+        // The channels that ran before go on; others wake up off.
+        if self.chip.register(MODE_1)? & RESTART != 0 {
+            self.chip.set(MODE_1, STEP_ON | RESTART)?;
+        }
+        Ok(())
+    }
+
     fn register(&self) -> u8 {
         CHANNELS + 4 * self.channel
     }
@@ -234,26 +252,32 @@ mod tests {
     use crate::hardware::recorded::{Recorded, Step, i2c, nack};
 
     /// After power-on: asleep, and all channels off. Channel 1 at 25 % of 200 Hz.
-    fn waking() -> [Step; 8] {
+    fn waking() -> [Step; 9] {
         [
             i2c(0x40, &[0x00], &[0x11]),
             i2c(0x40, &[0x00, 0x30], &[]),
             i2c(0x40, &[0xfe, 0x1e], &[]),
-            i2c(0x40, &[0x0a, 0, 0, 0x00, 0x04], &[]),
+            i2c(0x40, &[0x01, 0x04], &[]),
             i2c(0x40, &[0x00, 0x20], &[]),
             i2c(0x40, &[0x00], &[0xa0]),
             i2c(0x40, &[0x00, 0xa0], &[]),
+            i2c(0x40, &[0x0a, 0, 0, 0x00, 0x04], &[]),
             i2c(0x40, &[0x0a], &[0, 0, 0x00, 0x04]),
         ]
     }
 
     /// Awake, with 200 Hz.
-    fn awake() -> [Step; 2] {
-        [i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0xfe], &[0x1e])]
+    fn awake() -> [Step; 3] {
+        [i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0xfe], &[0x1e]), i2c(0x40, &[0x01], &[0x04])]
+    }
+
+    /// As it is read back: awake, neither inverted nor open drain, and these times.
+    fn told(times: [u8; 4]) -> [Step; 3] {
+        [i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x01], &[0x04]), i2c(0x40, &[0x0a], &times)]
     }
 
     #[test]
-    fn a_sleeping_chip_has_its_level_before_it_wakes_and_each_level_is_read_back() {
+    fn a_sleeping_chip_is_woken_before_its_channel_is_written_and_each_level_is_read_back() {
         let board = Recorded::new(waking());
         let mut line = config(&ENTRY, "channel = 1").open(&board, Level::clamped(0.25)).unwrap();
         assert!(board.waited() >= WAKING);
@@ -264,12 +288,18 @@ mod tests {
         board.then([i2c(0x40, &[0x0a, 0, 0, 0x55, 0x05], &[]), i2c(0x40, &[0x0a], &[0, 0, 0x55, 0x05])]);
         let third = Level::clamped(1.0 / 3.0);
         assert_eq!(line.write(third), Ok(Confirmation::ReadBack));
-        board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x0a], &[0, 0, 0x55, 0x05])]);
+        board.then(told([0, 0, 0x55, 0x05]));
         assert_eq!(line.read_back(), Ok(Some(third)), "as it was left, not as it was rounded");
-        board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x0a], &[0, 0, 0, 0x08])]);
+        board.then(told([0, 0, 0, 0x08]));
         assert_eq!(line.read_back(), Ok(Level::new(0.5)));
         board.then([i2c(0x40, &[0x00], &[0x11])]);
         assert!(line.read_back().unwrap_err().to_string().contains("lost its power"));
+        // Somebody inverted it: the level that the registers have would be the wrong one.
+        board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x01], &[0x14])]);
+        assert!(line.read_back().unwrap_err().to_string().contains("its MODE 2 is 0x14 and not 0x04"));
+        board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0xfe], &[0x1e]), i2c(0x40, &[0x01], &[0x14])]);
+        board.then(waking().into_iter().skip(1));
+        assert_eq!(line.write(Level::clamped(0.25)), Ok(Confirmation::ReadBack));
         drop(line);
         board.done();
     }
@@ -287,9 +317,10 @@ mod tests {
             i2c(0x40, &[0xfe], &[0x1e]),
             i2c(0x40, &[0x00, 0x30], &[]),
             i2c(0x40, &[0xfe, 0x79], &[]),
-            i2c(0x40, &[0x0e, 0, 0, 0, 0x10], &[]),
+            i2c(0x40, &[0x01, 0x04], &[]),
             i2c(0x40, &[0x00, 0x20], &[]),
             i2c(0x40, &[0x00], &[0x20]),
+            i2c(0x40, &[0x0e, 0, 0, 0, 0x10], &[]),
             i2c(0x40, &[0x0e], &[0, 0, 0, 0x10]),
         ]);
         servo.open(&board, Level::OFF).unwrap();
@@ -298,8 +329,8 @@ mod tests {
 
     #[test]
     fn what_was_not_taken_and_nobody_there_are_errors() {
-        let [a, b, c, d, e, f, g, _] = waking();
-        let board = Recorded::new([a, b, c, d, e, f, g, i2c(0x40, &[0x0a], &[0xff; 4])]);
+        let [a, b, c, d, e, f, g, h, _] = waking();
+        let board = Recorded::new([a, b, c, d, e, f, g, h, i2c(0x40, &[0x0a], &[0xff; 4])]);
         let open = |board: &Recorded| {
             config(&ENTRY, "channel = 1")
                 .open(board, Level::clamped(0.25))

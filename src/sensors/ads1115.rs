@@ -24,6 +24,7 @@ const ABOUT: &str = "\
   SDA, 0x4b to SCL. No input may be above the supply, whatever the range.
 - Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
 - Trouble: a probe that came loose gives a voltage far outside its calibration, which is an error and no moisture.
+  So is 0 V, but a probe whose `dry` (or `wet`) is 0 V cannot be told from no probe, nor from no chip.
 ";
 
 pub(super) const ENTRY: Entry = Entry {

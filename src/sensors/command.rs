@@ -47,6 +47,10 @@ const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duratio
 #[derive(Debug, Clone)]
 struct Config {
     words: Vec<String>,
+    /// What it is called in messages. Never with its arguments, which may hold a password: messages are published.
+    called: String,
+    /// Its own, as no command shares anything with another, and some take long.
+    lane: String,
     value: TextValue,
     channels: [Channel; 1],
     deadline: Duration,
@@ -64,7 +68,13 @@ fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
         false => Some(DEADLINE),
     };
     let value = TextValue::read(section)?;
-    Some(Box::new(Config { words: words?, channels: [value.channel()], value, deadline: deadline? }))
+    let words = words?;
+    let called = match words.first().filter(|_| shell != Some(true)) {
+        Some(program) => format!("the command `{program}`"),
+        None => "the command of this sensor".to_owned(),
+    };
+    let lane = format!("command of {}", section.what());
+    Some(Box::new(Config { words, called, lane, channels: [value.channel()], value, deadline: deadline? }))
 }
 
 /// A program and its arguments.
@@ -96,8 +106,7 @@ impl SensorConfig for Config {
     }
 
     fn lane(&self) -> String {
-        // Each its own, as none shares anything with another, and some take long.
-        format!("command {}", self.words.join(" "))
+        self.lane.clone()
     }
 
     fn deadline(&self) -> Duration {
@@ -113,10 +122,10 @@ struct Program(Config);
 
 impl Driver for Program {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let Config { words, value, deadline, .. } = &self.0;
+        let Config { words, called, value, deadline, .. } = &self.0;
         let written = process::run(words, *deadline, MOST).map_err(|error| error.to_string());
         let number = written.and_then(|bytes| value.value(&String::from_utf8_lossy(&bytes)));
-        Ok(vec![number.map_err(|what| DriverError::no_value(&format!("the command `{}`", words.join(" ")), what))?])
+        Ok(vec![number.map_err(|what| DriverError::no_value(called, what))?])
     }
 }
 
@@ -155,13 +164,21 @@ mod tests {
             ("yes 1", "wrote more than 65536 bytes"),
         ] {
             let error = shell(text).unwrap_err().to_string();
-            assert!(error.starts_with("the command `/bin/sh -c "), "{error}");
+            assert!(error.starts_with("the command of this sensor has no value"), "{error}");
             assert!(error.contains(expected), "{text}: {error}");
         }
         let error = once("command = [\"/nowhere/program\"]").unwrap_err().to_string();
         let expected =
             "the command `/nowhere/program` has no value: `/nowhere/program` cannot be run: No such file or directory";
         assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn its_arguments_are_not_told() {
+        for keys in ["command = [\"/bin/false\", \"secret\"]", "shell = true\ncommand = \"false secret\""] {
+            let error = once(keys).unwrap_err().to_string();
+            assert!(error.starts_with("the command ") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -27,9 +27,9 @@ struct Config {
 fn read(section: &Section<'_>, kind: &'static Kind) -> Option<Box<dyn SensorConfig>> {
     let bus = if section.has("bus") { section.optional("bus") } else { Some(1) };
     let address = if section.has("address") { section.optional("address") } else { Some(kind.address) };
-    let wanted: &[Quantity] = if kind.compensated { &[Quantity::Temperature] } else { &[] };
+    let wanted: &[Quantity] = if kind.compensated.is_some() { &[Quantity::Temperature] } else { &[] };
     let compensation =
-        if kind.compensated { Compensation::read(section, wanted) } else { Some(Compensation::default()) };
+        if kind.compensated.is_some() { Compensation::read(section, wanted) } else { Some(Compensation::default()) };
     let (bus, address) = (bus?, address?);
     if !(0x08..=0x77).contains(&address) {
         let hint = format!("it is at {:#04x}, unless it was changed to another from 0x08 to 0x77", kind.address);
@@ -57,8 +57,8 @@ impl SensorConfig for Config {
     }
 
     fn deadline(&self) -> Duration {
-        // Four commands when it is opened, or a calibration and its state.
-        Duration::from_secs(5)
+        // Six commands when it is opened, or the end of a measurement, a calibration and its state.
+        Duration::from_secs(8)
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
@@ -71,7 +71,14 @@ impl SensorConfig for Config {
             return Err(DriverError::wrong_chip(chip.name(), found));
         }
         let parts = switch_on(&mut chip, self.kind)?;
+        if self.kind.channels.iter().any(|channel| channel.quantity == Quantity::Temperature) {
+            celsius(&mut chip)?;
+        }
         let compensation = self.compensation.clone();
+        // It keeps the temperature of the last compensated measurement while it has power.
+        if let Some(usual) = self.kind.compensated.filter(|_| compensation.channels().is_empty()) {
+            ask(&mut chip, &format!("T,{usual}"), COMMAND)?;
+        }
         let (temperature, now, begun) = (None, Monotonic::default(), None);
         Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, temperature, now, begun }))
     }
@@ -136,6 +143,14 @@ fn switch_on(chip: &mut I2cDevice, kind: &Kind) -> Result<usize, DriverError> {
     Ok(wanted.len() + others.iter().filter(|name| is_on(name)).count())
 }
 
+/// Lets it tell °C. It keeps another scale, that somebody chose once, without power.
+fn celsius(chip: &mut I2cDevice) -> Result<(), DriverError> {
+    if !ask(chip, "S,?", COMMAND)?.eq_ignore_ascii_case("?S,c") {
+        ask(chip, "S,c", COMMAND)?;
+    }
+    Ok(())
+}
+
 struct Ezo {
     chip: I2cDevice,
     kind: &'static Kind,
@@ -170,7 +185,7 @@ impl Ezo {
                 Err(DriverError::corrupt(self.chip.name(), what))
             }
             Some(values) if !self.kind.possible.contains(&values[0]) => {
-                let what = format!("it says {}, which cannot be; check that its probe is connected", values[0]);
+                let what = format!("it says {}, which cannot be; {}", values[0], self.kind.otherwise);
                 Err(DriverError::no_value(self.chip.name(), what))
             }
             Some(values) => Ok(values.into_iter().take(self.kind.channels.len()).collect()),
@@ -200,11 +215,20 @@ impl Driver for Ezo {
     }
 
     fn calibrate(&mut self, step: &[&str]) -> Result<String, DriverError> {
-        // Its answer takes the place of a measurement.
-        self.begun = None;
-        if !step.is_empty() {
-            let command = self.kind.command(step).map_err(|what| DriverError::no_value(self.chip.name(), what))?;
-            ask(&mut self.chip, &command, MEASURING)?;
+        let command = match step {
+            [] => None,
+            step => Some(self.kind.command(step).map_err(|what| DriverError::no_value(self.chip.name(), what))?),
+        };
+        // What it measures still would be taken for its answer. Whatever came of it, nobody wants it any more.
+        if self.begun.take().is_some() {
+            drop(hear(&mut self.chip, "R"));
+        }
+        if let Some(command) = command {
+            let answer = ask(&mut self.chip, &command, MEASURING)?;
+            if !answer.is_empty() {
+                let what = format!("it answers `{answer}` to `{command}`, to which there is nothing to say; repeat it");
+                return Err(DriverError::corrupt(self.chip.name(), what));
+            }
         }
         let state = ask(&mut self.chip, "Cal,?", COMMAND)?;
         Ok(match state.rsplit(',').next() {

@@ -2,7 +2,7 @@
 //!
 //! Source: the kernel's Documentation/ABI/testing/sysfs-bus-iio.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::kernel::{Class, KernelValue, number};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
@@ -15,9 +15,10 @@ const ABOUT: &str = "\
 - `device` is the text of the file `name` in `/sys/bus/iio/devices/iio:device0` (or 1, 2 …), and `input` a file beside it:
   `in_temp_input`, `in_humidityrelative_input`, `in_pressure_input`, `in_voltage0_raw`. `path`, the whole path of the file, takes the
   place of both, but the numbers of the folders change from start to start.
-- A `…_raw` is taken with the `…_offset` and the `…_scale` that stand beside it.
+- A `…_raw` is taken with the `…_offset` and the `…_scale` that stand beside it. One without a `…_scale` needs the key `scale`, but for
+  `quantity = \"number\"`.
 - `scale`: what makes the quantity's unit of the kernel's. Without the key it is as the kernel documents it: thousandths of °C, %, V and A,
-  kPa, mW, metres, % of carbon dioxide, and what is here too for the rest.
+  kPa, mW, metres, % of gases (`co2`, `eco2` and `tvoc`), and what is here too for the rest.
 - Only one driver can have a chip: the kernel's, or one of homeostat.
 ";
 
@@ -49,6 +50,8 @@ static CLASS: Class = Class {
         (Quantity::Pressure, 10.0),
         (Quantity::Distance, 1e3),
         (Quantity::CarbonDioxide, 1e4),
+        (Quantity::EquivalentCarbonDioxide, 1e4),
+        (Quantity::OrganicCompounds, 1e7),
     ],
     example: ("bme280", "in_temp_input"),
 };
@@ -80,26 +83,44 @@ impl SensorConfig for Config {
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
         let (path, files) = (self.value.find(hardware)?, hardware.files());
-        let (offset, scale) = match path.to_str().and_then(|path| path.strip_suffix("_raw")) {
-            Some(stem) => (beside(&files, stem, "_offset", 0.0)?, beside(&files, stem, "_scale", 1.0)?),
+        let (offset, scale) = match path.file_name().and_then(|name| name.to_str()?.strip_suffix("_raw")) {
+            Some(stem) => {
+                let offset = beside(&files, &path, stem, "_offset")?.unwrap_or(0.0);
+                let scale = beside(&files, &path, stem, "_scale")?;
+                (offset, scale.or(self.value.has_known_unit().then_some(1.0)).ok_or_else(|| unit_unknown(&path, stem))?)
+            }
             None => (0.0, 1.0),
         };
         Ok(Box::new(Iio { value: self.value.clone(), files, path, offset, scale }))
     }
 }
 
-/// What stands beside `in_voltage0_raw` as `in_voltage0_scale` or, for all inputs of its kind, as `in_voltage_scale`.
-fn beside(files: &Files, stem: &str, end: &str, default: f64) -> Result<f64, DriverError> {
-    let of_all = stem.trim_end_matches(|digit: char| digit.is_ascii_digit());
-    for stem in [stem, of_all] {
-        let path = PathBuf::from(format!("{stem}{end}"));
+/// What stands beside `in_voltage0_raw` as `in_voltage0_scale` or, for all inputs of its kind, as one of `shared`; nothing if none does.
+fn beside(files: &Files, path: &Path, stem: &str, end: &str) -> Result<Option<f64>, DriverError> {
+    for stem in shared(stem) {
+        let path = path.with_file_name(format!("{stem}{end}"));
         match files.read(&path) {
-            Ok(text) => return number(&path, &text),
+            Ok(text) => return number(&path, &text).map(Some),
             Err(HardwareError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(default)
+    Ok(None)
+}
+
+/// The names under which the kernel shares what belongs to an input, its own first: `in_voltage0` is also `in_voltage`,
+/// `in_voltage0-voltage1` is `in_voltage-voltage`, and `in_intensity_ir` is `in_intensity`.
+fn shared(stem: &str) -> Vec<String> {
+    let is_digit = |digit: char| digit.is_ascii_digit();
+    let mut names = vec![stem.to_owned(), stem.trim_end_matches(is_digit).to_owned(), stem.replace(is_digit, "")];
+    // `in` alone is no kind.
+    names.extend(stem.rsplit_once('_').filter(|(kind, _)| kind.contains('_')).map(|(kind, _)| kind.to_owned()));
+    names
+}
+
+fn unit_unknown(path: &Path, stem: &str) -> DriverError {
+    let what = format!("there is no `{stem}_scale` beside it, so that nobody knows its unit; write the key `scale`");
+    DriverError::no_value(&path.display().to_string(), what)
 }
 
 struct Iio {
@@ -119,8 +140,6 @@ impl Driver for Iio {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::testing::{assert_near, mistakes, opened, read_once};
     use super::*;
     use crate::hardware::recorded::Recorded;
@@ -151,12 +170,46 @@ mod tests {
         let keys = "device = \"ads1015\"\ninput = \"in_voltage2_raw\"\nquantity = \"voltage\"";
         let files = [("name", "ads1015"), ("in_voltage2_raw", "-100\n")];
         for (more, volts) in [
-            (&[][..], -0.1),
-            (&[("in_voltage2_scale", "2.0\n")], -0.2),
+            (&[("in_voltage2_scale", "2.0\n"), ("in_voltage_scale", "3.0\n")][..], -0.2),
             (&[("in_voltage_scale", "3.0\n"), ("in_voltage_offset", "10\n")], -0.27),
         ] {
             let board = board(2, &[&files[..], more].concat());
             assert_near(&read_once(&ENTRY, keys, &board).unwrap(), &[volts], 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_scale_is_found_by_the_name_of_its_kind_and_never_left_out() {
+        // The ABI's names; the folder's digits are not the file's.
+        for (input, scale) in [
+            ("in_voltage0-voltage1_raw", "in_voltage-voltage_scale"),
+            ("in_voltage12_raw", "in_voltage_scale"),
+            ("in_intensity_ir_raw", "in_intensity_scale"),
+            ("in_intensity_ir_raw", "in_intensity_ir_scale"),
+        ] {
+            let board = board(1, &[("name", "chip"), (input, "5"), (scale, "2.0")]);
+            let keys = format!("device = \"chip\"\ninput = \"{input}\"\nquantity = \"number\"");
+            assert_near(&read_once(&ENTRY, &keys, &board).unwrap(), &[10.0], 1e-9);
+        }
+        let board = board(1, &[("name", "chip"), ("in_voltage2_raw", "5")]);
+        let read = |keys: &str| {
+            read_once(&ENTRY, &format!("device = \"chip\"\ninput = \"in_voltage2_raw\"\nquantity = {keys}"), &board)
+        };
+        let error = read("\"voltage\"").unwrap_err().to_string();
+        assert!(error.contains("in_voltage2_raw has no value: there is no `in_voltage2_scale` beside it"), "{error}");
+        assert_near(&read("\"voltage\"\nscale = 0.5").unwrap(), &[2.5], 1e-9);
+        assert_near(&read("\"number\"").unwrap(), &[5.0], 1e-9);
+    }
+
+    #[test]
+    fn gases_are_in_percent() {
+        for (quantity, file, text, expected) in [
+            ("eco2", "in_concentration_co2_input", "0.0417", 417.0),
+            ("tvoc", "in_concentration_voc_input", "0.0000125", 125.0),
+        ] {
+            let board = board(1, &[("name", "ccs811"), (file, text)]);
+            let keys = format!("device = \"ccs811\"\ninput = \"{file}\"\nquantity = \"{quantity}\"");
+            assert_near(&read_once(&ENTRY, &keys, &board).unwrap(), &[expected], 1e-6);
         }
     }
 

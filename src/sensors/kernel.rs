@@ -31,7 +31,9 @@ pub struct KernelValue {
     place: Place,
     /// What it measures; its name is also the channel's.
     pub quantity: Quantity,
+    /// What makes the quantity's unit of the file's, and whether the key `scale` says so.
     scale: f64,
+    scale_is_given: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +62,8 @@ impl KernelValue {
         };
         let units = |quantity| class.units.iter().find(|(one, _)| *one == quantity).map_or(1.0, |(_, factor)| *factor);
         let scale = if section.has("scale") { section.optional("scale") } else { quantity.map(units) };
-        Some(Self { class, place: place?, quantity: quantity?, scale: scale? })
+        let scale_is_given = section.has("scale");
+        Some(Self { class, place: place?, quantity: quantity?, scale: scale?, scale_is_given })
     }
 
     /// Where the file is now.
@@ -69,6 +72,11 @@ impl KernelValue {
             Place::Path(path) => Ok(path.clone()),
             Place::Named { device, input } => Ok(find(hardware, self.class, device)?.join(input)),
         }
+    }
+
+    /// Whether somebody said what the file's unit is, or does not care.
+    pub fn has_known_unit(&self) -> bool {
+        self.scale_is_given || self.quantity == Quantity::Number
     }
 
     /// What the kernel gives, in the quantity's unit.

@@ -20,6 +20,7 @@ const ABOUT: &str = "\
   or GPIO 7 (`select = 1`); `dtparam=spi=on` in `/boot/firmware/config.txt`. With 5 V at VDD, DOUT destroys the Pi's pin.
 - Soil: `moisture = { dry = 2.8, wet = 1.1 }` are the volts of the probe in air and in water.
 - Trouble: no chip looks like 0 V, since GPIO 9 is pulled to ground. `gpio=9=pu` in `config.txt` pulls it up, and then it is an error.
+  With `moisture` 0 V is one too, but a probe whose `dry` (or `wet`) is 0 V cannot be told from no chip.
 ";
 
 pub(super) const ENTRY: Entry = Entry {
@@ -176,7 +177,7 @@ mod tests {
             assert!(error.contains("otherwise backwards"), "{byte} {bit} {error}");
         }
         let error = read("input = 5\nmoisture = { dry = 2.8, wet = 1.1 }", [0; 5]).unwrap_err().to_string();
-        assert!(error.contains("input 5 is at 0.000 V, far outside the calibration"), "{error}");
+        assert!(error.contains("input 5 is at 0 V; is the probe, or the chip, connected?"), "{error}");
     }
 
     #[test]

@@ -76,6 +76,8 @@ const CALIBRATE_ZERO: u8 = 0x87;
 const ON: u8 = 0xa0;
 /// An answer takes some ten milliseconds.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// For an answer that not all types give.
+const MAYBE: Duration = Duration::from_millis(100);
 /// ppm; the widest of its types measures up to here.
 const MOST: u16 = 10_000;
 
@@ -91,6 +93,8 @@ impl Driver for MhZ19 {
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
         if !self.told {
             self.send(SELF_CALIBRATION, if self.automatic { ON } else { 0 })?;
+            // Some types answer, which must not get between what follows; others do not.
+            self.uart.read(&mut [0; 9], MAYBE)?;
         }
         self.told = false;
         self.uart.discard()?;
@@ -152,6 +156,12 @@ mod tests {
         board.then([sent(&[0xff, 0x01, 0x87, 0, 0, 0, 0, 0, 0x78])]);
         driver.calibrate(&["zero"]).unwrap();
         assert!(driver.calibrate(&["span"]).unwrap_err().to_string().contains("`zero`"));
+        board.done();
+
+        // A type that answers to the first command.
+        let [told, ask, answer] = opening(&PPM_608);
+        let board = Recorded::new([told, comes(&[0xff, 0x79, 1, 0, 0, 0, 0, 0, 0x86]), ask, answer]);
+        opened(&ENTRY, "", &board).unwrap();
         board.done();
 
         let off = [0xff, 0x01, 0x79, 0, 0, 0, 0, 0, 0x86];

@@ -14,6 +14,9 @@ pub struct Moisture {
 
 /// So much of its span outside the calibration a probe may be; soil that is drier than air is a loose wire.
 const OUTSIDE: f64 = 0.5;
+/// Volts below which an input is at ground. Neither end of a probe's scale may be near it for that to mean anything.
+const GROUND: f64 = 0.02;
+const ABOVE_GROUND: f64 = 0.1;
 
 impl Moisture {
     /// Reads the key, which may be there or not; `None` if it is wrong. `full` is the most volts that the converter can tell, which
@@ -43,6 +46,10 @@ impl Moisture {
 
     /// The moisture at an input of a device.
     pub fn of_input(self, volts: f64, device: &str, input: u8) -> Result<f64, DriverError> {
+        if volts < GROUND && self.dry.min(self.wet) > ABOVE_GROUND {
+            let what = format!("input {input} is at 0 V; is the probe, or the chip, connected?");
+            return Err(DriverError::no_value(device, what));
+        }
         self.percent(volts).ok_or_else(|| {
             let what = format!(
                 "input {input} is at {volts:.3} V, far outside the calibration of its probe; is the probe connected?"
@@ -82,5 +89,16 @@ mod tests {
             let got = Moisture { dry: 2.8, wet: 1.1 }.percent(volts);
             assert_eq!(got.map(|got| (got * 1e6).round() / 1e6), percent, "{volts} V");
         }
+    }
+
+    #[test]
+    fn zero_volts_are_no_moisture_unless_the_probe_can_give_them() {
+        let of =
+            |dry, wet, volts| Moisture { dry, wet }.of_input(volts, "ADS1115", 2).map_err(|error| error.to_string());
+        let error = of(3.0, 1.0, 0.0).unwrap_err();
+        assert!(error.contains("input 2 is at 0 V; is the probe, or the chip, connected?"), "{error}");
+        assert!(of(3.0, 1.0, 0.019).is_err());
+        assert_eq!(of(3.0, 1.0, 0.021), Ok(100.0));
+        assert_eq!(of(0.0, 2.0, 0.0), Ok(0.0));
     }
 }

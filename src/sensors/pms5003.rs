@@ -1,4 +1,4 @@
-//! PMS5003: particles in the air on a serial port, counted with a laser. PMS7003, PMSA003 and PMS3003 speak alike.
+//! PMS5003: particles in the air on a serial port, counted with a laser. PMS7003 and PMSA003 speak alike.
 //!
 //! Source: Plantower PMS5003 series data manual, version 2.3, appendix I. Own code: a message of 32 bytes and its sum.
 
@@ -69,6 +69,8 @@ impl SensorConfig for Config {
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
         let mut driver = Pms5003 { device: self.at.name(), uart: self.at.open(hardware)?, passive: self.passive };
+        // Somebody may have sent it to sleep.
+        driver.send(WAKE, 1)?;
         // It keeps its mode while it has power. It need not hear this to send by itself, which it does to begin with.
         driver.send(MODE, u8::from(!self.passive))?;
         driver.read()?;
@@ -77,6 +79,7 @@ impl SensorConfig for Config {
 }
 
 /// The commands (appendix I, "host communication protocol"); the mode is 0 for passive and 1 for active.
+const WAKE: u8 = 0xe4;
 const MODE: u8 = 0xe1;
 const REQUEST: u8 = 0xe2;
 /// A message begins with these and the number of bytes that follow.
@@ -138,11 +141,12 @@ mod tests {
         0x42, 0x4d, 0x00, 0x1c, 0, 3, 0, 5, 0, 6, 0, 2, 0, 4, 1, 7, 2, 0x9a, 0, 0xd2, 0, 0x1e, 0, 4, 0, 2, 0, 1, 0x97,
         0x00, 0x02, 0xf1,
     ];
+    const AWAKE: [u8; 7] = [0x42, 0x4d, 0xe4, 0x00, 0x01, 0x01, 0x74];
     const ACTIVE: [u8; 7] = [0x42, 0x4d, 0xe1, 0x00, 0x01, 0x01, 0x71];
 
     #[test]
     fn it_hears_the_manuals_message_also_when_it_comes_in_between() {
-        let board = Recorded::new([sent(&ACTIVE), comes(&MESSAGE)]);
+        let board = Recorded::new([sent(&AWAKE), sent(&ACTIVE), comes(&MESSAGE)]);
         let mut driver = opened(&ENTRY, "", &board).unwrap();
         // It fell into the middle of one message.
         let stream: Vec<u8> = MESSAGE[20..].iter().chain(&MESSAGE).copied().collect();
@@ -158,7 +162,7 @@ mod tests {
         // It confirms a change of its mode with a short message.
         let confirmed = [0x42, 0x4d, 0x00, 0x04, 0xe1, 0x00, 0x01, 0x74];
         let answer: Vec<u8> = confirmed.iter().chain(&MESSAGE).copied().collect();
-        let board = Recorded::new([sent(&passive), sent(&request), comes(&answer)]);
+        let board = Recorded::new([sent(&AWAKE), sent(&passive), sent(&request), comes(&answer)]);
         let mut driver = opened(&ENTRY, "mode = \"passive\"", &board).unwrap();
         board.then([sent(&request), comes(&MESSAGE)]);
         assert_eq!(driver.read(), Ok(vec![2.0, 4.0, 263.0]));
@@ -172,7 +176,7 @@ mod tests {
         for (bytes, expected) in
             [(&[][..], "is silent"), (&damaged, "check sum"), (&MESSAGE[..20], "broke off after 20 of 32")]
         {
-            let board = Recorded::new([sent(&ACTIVE)]);
+            let board = Recorded::new([sent(&AWAKE), sent(&ACTIVE)]);
             board.then((!bytes.is_empty()).then(|| comes(bytes)));
             let error = opened(&ENTRY, "", &board).err().unwrap().to_string();
             assert!(error.starts_with("PMS5003 at /dev/serial0") && error.contains(expected), "{error}");

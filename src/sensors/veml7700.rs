@@ -66,6 +66,7 @@ impl SensorConfig for Config {
 
 /// The registers, of two bytes, the low one first (table 1).
 const SETTING: u8 = 0x00;
+const POWER_SAVING: u8 = 0x03;
 const LIGHT: u8 = 0x04;
 /// In the setting (table 2): it is switched off.
 const OFF: u16 = 1;
@@ -138,6 +139,8 @@ impl Veml7700 {
 
     /// A setting may be changed only while it is off; a measurement begins when it is switched on.
     fn set(&mut self, range: Range) -> Result<(), DriverError> {
+        // It measures seldom in its power saving, which outlives whoever switched it on.
+        self.chip.write(&[POWER_SAVING, 0, 0])?;
         for setting in [range.setting() | OFF, range.setting()] {
             let [low, high] = setting.to_le_bytes();
             self.chip.write(&[SETTING, low, high])?;
@@ -175,7 +178,11 @@ mod tests {
 
     fn setting(setting: u16, read_back: u16, count: Option<u16>) -> Vec<Step> {
         let [low, high] = setting.to_le_bytes();
-        let mut steps = vec![i2c(0x10, &[0x00, low | 1, high], &[]), i2c(0x10, &[0x00, low, high], &[])];
+        let mut steps = vec![
+            i2c(0x10, &[0x03, 0, 0], &[]),
+            i2c(0x10, &[0x00, low | 1, high], &[]),
+            i2c(0x10, &[0x00, low, high], &[]),
+        ];
         steps.extend(count.map(|count| i2c(0x10, &[0x04], &count.to_le_bytes())));
         steps.push(i2c(0x10, &[0x00], &read_back.to_le_bytes()));
         steps
@@ -231,7 +238,7 @@ mod tests {
         let board = Recorded::new(setting(BRIGHT, BRIGHT, None));
         board.then(setting(BRIGHT, 0x0001, Some(500)));
         assert!(opened(&ENTRY, "", &board).unwrap().read().unwrap_err().to_string().contains("lost its power"));
-        let absent = Recorded::new([nack(0x10, &[0x00, 0x01, 0x13])]);
+        let absent = Recorded::new([nack(0x10, &[0x03, 0, 0])]);
         assert!(opened(&ENTRY, "", &absent).err().unwrap().to_string().starts_with("no answer from address 0x10"));
     }
 

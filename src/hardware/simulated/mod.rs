@@ -553,7 +553,7 @@ mod tests {
         world.inject(&AIR, Fault::PanicOnUse);
         assert!(panics(|| drop(millidegrees(&mut open))));
 
-        let input = Claim::I2cInput { bus: 1, address: 0x10, input: 3 };
+        let input = Claim::I2cInput { bus: 1, address: 0x10, chip: "ADS1115", input: 3 };
         world.inject(&input, Fault::PanicOnDrop);
         assert!(millidegrees(&mut open).is_ok());
         assert!(panics(|| drop(open)));

@@ -90,7 +90,7 @@ pub(in crate::sensors) const DO: Entry = Entry {
         "\
 - Range: 0.01 to 100 mg/L (±0.05 mg/L). Address: 0x61. The output that is off in the circuit is switched on.
 - `compensation = { temperature = \"water.temperature\" }`: warm water holds less oxygen; 20 °C without the key.
-- In water above 2500 µS/cm it shows too much; its own command `S` tells it the salinity, which it forgets without power.
+- In water above 2500 µS/cm it shows too much; its own command `S` tells it the salinity, which it keeps without power.
 - Calibration: `air` with the probe in air, or also `zero` in a solution without oxygen; `clear`.
 "
     ),
@@ -134,13 +134,17 @@ pub(super) struct Kind {
     pub channels: &'static [Channel],
     /// The names of all that it can tell at once, in its order, that of the channels first. Nothing where it tells one thing only.
     pub outputs: &'static [&'static str],
-    /// Whether it wants to know the temperature.
-    pub compensated: bool,
+    /// If it wants to know the temperature, what it takes it for when nobody has told it, in °C.
+    pub compensated: Option<u8>,
     /// What its first value can be with a probe that is connected.
     pub possible: RangeInclusive<f64>,
+    /// Why it is something else.
+    pub otherwise: &'static str,
     /// Of its calibration, with the command of each; a command that ends in a comma takes a value.
     pub steps: &'static [(&'static str, &'static str)],
 }
+
+const PROBE: &str = "check that its probe is connected";
 
 impl Kind {
     const PH: Self = Self {
@@ -149,8 +153,10 @@ impl Kind {
         ids: &["PH"],
         channels: &[Channel { name: "ph", quantity: Quantity::Acidity }],
         outputs: &[],
-        compensated: true,
-        possible: -2.0..=16.0,
+        compensated: Some(25),
+        // Without a probe it says 0 or 14.
+        possible: 0.01..=13.99,
+        otherwise: PROBE,
         steps: &[("mid", "Cal,mid,"), ("low", "Cal,low,"), ("high", "Cal,high,"), ("clear", "Cal,clear")],
     };
     const EC: Self = Self {
@@ -163,8 +169,9 @@ impl Kind {
             Channel { name: "salinity", quantity: Quantity::Salinity },
         ],
         outputs: &["EC", "TDS", "S", "SG"],
-        compensated: true,
-        possible: 0.0..=1e6,
+        compensated: Some(25),
+        possible: 0.07..=1e6,
+        otherwise: "its probe is dry or not connected, or the water is purer than it can measure",
         steps: &[
             ("k", "K,"),
             ("dry", "Cal,dry"),
@@ -180,8 +187,9 @@ impl Kind {
         ids: &["ORP", "OR"],
         channels: &[Channel { name: "redox", quantity: Quantity::RedoxPotential }],
         outputs: &[],
-        compensated: false,
+        compensated: None,
         possible: -2100.0..=2100.0,
+        otherwise: PROBE,
         steps: &[("at", "Cal,"), ("clear", "Cal,clear")],
     };
     const DO: Self = Self {
@@ -193,8 +201,9 @@ impl Kind {
             Channel { name: "saturation", quantity: Quantity::Saturation },
         ],
         outputs: &["mg", "%"],
-        compensated: true,
+        compensated: Some(20),
         possible: 0.0..=200.0,
+        otherwise: PROBE,
         steps: &[("air", "Cal"), ("zero", "Cal,0"), ("clear", "Cal,clear")],
     };
     const RTD: Self = Self {
@@ -203,9 +212,10 @@ impl Kind {
         ids: &["RTD"],
         channels: &[Channel { name: "temperature", quantity: Quantity::Temperature }],
         outputs: &[],
-        compensated: false,
+        compensated: None,
         // Without a probe it says -1023.
         possible: -200.0..=1254.0,
+        otherwise: PROBE,
         steps: &[("at", "Cal,"), ("clear", "Cal,clear")],
     };
 
