@@ -3,6 +3,9 @@
 # Larger than this, in bytes and without symbols, it is not to become: it lives on small cards, and in the memory of small boards.
 largest=12000000
 
+# No newer glibc than this is it to want: docs/raspberry-pi.md promises so.
+newest_glibc=2.34
+
 # The target's name at rustc, and at the GNU tools.
 rust_target() { case $1 in arm64) echo aarch64-unknown-linux-gnu ;; armhf) echo armv7-unknown-linux-gnueabihf ;; esac; }
 gnu_target() { case $1 in arm64) echo aarch64-linux-gnu ;; armhf) echo arm-linux-gnueabihf ;; esac; }
@@ -43,9 +46,11 @@ arm_program() {
     build_for "$arch"
     size=$(stat -c %s "$(program "$arch")")
     ((size <= largest)) || fail "$(program "$arch") has $size bytes, which is more than $largest"
-    # Raspberry Pi OS bookworm has glibc 2.36.
-    libc=$("$(gnu_target "$arch")-objdump" -T "$(program "$arch")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1)
-    note "$size bytes, wants ${libc/_/ }"
+    libc=$("$(gnu_target "$arch")-objdump" -T "$(program "$arch")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1 || true)
+    libc=${libc#GLIBC_}
+    [[ -n $libc && $(printf '%s\n' "$libc" "$newest_glibc" | sort -V | tail -n 1) == "$newest_glibc" ]] ||
+        fail "$(program "$arch") wants glibc ${libc:-of no number}, and docs/raspberry-pi.md promises $newest_glibc"
+    note "$size bytes, wants glibc $libc"
     local homeostat
     homeostat="$(emulator "$arch") $(program "$arch")"
     $homeostat --version

@@ -28,7 +28,8 @@ all_packages() {
         diff <(files_of arm64) <(files_of "$arch") || fail "$arch has other files than arm64"
         dpkg-deb --fsys-tarfile "$packages/homeostat_$arch.deb" | tar -xO ./usr/bin/homeostat >"$packages/program"
         wanted=$(grep -ao 'GLIBC_2\.[0-9]*' "$packages/program" | sort -uV | tail -n 1)
-        named=$(dpkg-deb -f "$packages/homeostat_$arch.deb" Depends | sed -E 's/.*libc6 \(>= ([0-9.]+)\).*/GLIBC_\1/')
+        named=$(dpkg-deb -f "$packages/homeostat_$arch.deb" Depends | sed -nE 's/.*libc6 \(>= ([0-9.]+)\).*/GLIBC_\1/p')
+        [[ -n $named ]] || fail "$arch does not say which libc6 it depends on"
         [[ $(printf '%s\n' "$wanted" "$named" | sort -V | tail -n 1) == "$named" ]] || fail "$arch wants $wanted, and says $named"
         note "$arch: $(stat -c %s "$packages/homeostat_$arch.deb") bytes, glibc ${named#GLIBC_} or newer"
     done
@@ -146,9 +147,12 @@ installed_runs() {
     "${emulated[@]}" check /etc/homeostat/config.toml
     (umask 0027 && exec "${emulated[@]}" run --fallback /etc/homeostat/config.toml) &
     local daemon=$!
-    listen >"$packages/messages" || true
-    kill -TERM "$daemon"
+    # Whatever fails here, it is not to keep the port.
+    trap "kill -KILL $daemon" EXIT
+    listen "$daemon" >"$packages/messages" || true
+    kill -TERM "$daemon" || true
     wait "$daemon" || status=$?
+    trap - EXIT
     ((status == 0)) || fail "it ended with status $status instead of 0"
     grep -q '^homeostat/greenhouse/air/temperature ' "$packages/messages" || fail "no air.temperature over MQTT"
     owned /var/lib/homeostat/homeostat.db "homeostat:homeostat 640"

@@ -12,6 +12,7 @@ use common::link::{self, FakeBroker};
 use common::{Rig, Setting, house, play, play_in};
 use homeostat::config;
 use homeostat::daemon::Refused;
+use homeostat::hardware::lane::Gate;
 use homeostat::hardware::simulated::Fault;
 use homeostat::message::{Adjust, Event};
 use homeostat::model::{Claim, ControllerId, Level, Monotonic};
@@ -167,6 +168,43 @@ fn what_is_removed_goes_to_its_safe_level_and_what_is_added_begins() {
         assert!(rig.readings("air.temperature").count() >= 29);
         assert!(rig.world.pwm_level(0).unwrap().is_on());
         assert_steady(&rig, "tank.temperature", Monotonic::default());
+    });
+}
+
+/// Without any output, and with two that have lanes of their own.
+const HALL: &str = r#"
+    [node]
+    name = "hall"
+    hardware = "simulated"
+
+    [sensors.air]
+    driver = "bme280"
+    every = "1s"
+"#;
+const LAMP_AND_FAN: &str = r#"
+    [outputs.lamp]
+    driver = "gpio"
+    pin = 5
+
+    [outputs.fan]
+    driver = "pwm"
+    channel = 0
+"#;
+
+#[test]
+fn outputs_that_hang_hold_up_a_reload_no_longer_than_one_of_them() {
+    play(HALL, async |mut rig| {
+        let (both, gate) = (format!("{HALL}{LAMP_AND_FAN}"), Gate::new());
+        for text in [&*both, HALL] {
+            for claim in [Claim::Pin(5), Claim::Pwm(0)] {
+                rig.world.inject(&claim, Fault::Hang(gate.clone()));
+            }
+            let before = rig.clock.now();
+            reload(&mut rig, text).await.unwrap();
+            let took = rig.clock.now().since(before);
+            assert!(took < Duration::from_millis(900), "{took:?}");
+        }
+        gate.release();
     });
 }
 

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::plan::{Change, Difference, Plan};
@@ -122,12 +123,12 @@ impl Daemon {
                 let answer = timeout(PATIENCE, self.root.send(Retire(leaving))).await;
                 answer.ok().and_then(Result::ok).ok_or(Refused::HalfWay)?;
             }
-            for name in names {
-                match difference.changed.get(&*name) {
-                    Some(Change::Adjusted) => {}
-                    change => self.clear_away(&name, change == Some(&Change::Removed)).await,
-                }
-            }
+            // All at once: each output that does not answer takes its whole deadline. The bank keeps to the order of interlocks.
+            join_all(names.iter().filter_map(|name| match difference.changed.get(&**name) {
+                Some(Change::Adjusted) => None,
+                change => Some(self.clear_away(name, change == Some(&Change::Removed))),
+            }))
+            .await;
         }
         Ok(())
     }
@@ -186,10 +187,8 @@ impl Daemon {
             }
         }
         site.ledger.begin().await;
-        for slot in &slots {
-            // One that cannot be taken now is tried again by its actor.
-            let _ = slot.open().await;
-        }
+        // One that cannot be taken now is tried again by its actor.
+        join_all(slots.iter().map(|slot| slot.open())).await;
         if begins("store", "") {
             children.push(site.store(&config.store));
         }

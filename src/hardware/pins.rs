@@ -80,6 +80,11 @@ pub trait DigitalInput: Send {
 pub trait Pwm: Send {
     /// Sets the duty cycle.
     fn set(&mut self, level: Level) -> Result<(), HardwareError>;
+
+    /// Whether it still gives the pulses it was set to, as far as it can tell.
+    fn check(&mut self) -> Result<(), HardwareError> {
+        Ok(())
+    }
 }
 
 /// A pin whose edges are counted, by interrupts, also while nobody looks.

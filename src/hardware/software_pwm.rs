@@ -4,7 +4,7 @@
 //! active low and off, and it burns the processor for 0.4 ms of every period to be precise.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,16 +13,33 @@ use crate::clock::Clock;
 use crate::model::Level;
 use crate::panics::locked;
 
+/// When a pin that was not to be switched is tried again, unless there is news before.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long the thread may take to answer. The lane of the pins, which waits meanwhile, gives each of them five times as much.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// What the thread and its owner share.
 struct Shared {
+    state: Mutex<State>,
+    /// For the owner: something was answered.
+    answered: Condvar,
+}
+
+struct State {
     level: Level,
-    /// Why the thread has ended.
-    failed: Option<HardwareError>,
+    /// How often the thread was asked, and which of these times it has answered last.
+    asked: u64,
+    answered: u64,
+    /// Whether the pin was to go on, and why it did not. It stands until the pin has gone there, or is where it is to stay: one
+    /// that only goes on is in trouble at every moment of its pulses.
+    failed: Option<(bool, HardwareError)>,
 }
 
 /// Tells the thread what to do. When it is dropped the pin goes to the nearest steady level: on from a half up.
 struct Handle {
-    shared: Arc<Mutex<Shared>>,
+    name: String,
+    shared: Arc<Shared>,
     /// That there is something new; one such word is enough. Gone when the thread is to end.
     news: Option<SyncSender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -35,49 +52,64 @@ pub(super) fn start(
     frequency: f64,
     initial: Level,
 ) -> Result<Box<dyn Pwm>, HardwareError> {
-    let shared = Arc::new(Mutex::new(Shared { level: initial, failed: None }));
+    let state = State { level: initial, asked: 0, answered: 0, failed: None };
+    let shared = Arc::new(Shared { state: Mutex::new(state), answered: Condvar::new() });
     let (news, heard) = sync_channel(1);
     let ours = shared.clone();
     let period = period(frequency);
-    let work = move || {
-        if let Err(error) = run(line, &ours, &heard, period) {
-            locked(&ours).failed = Some(error);
-        }
-    };
+    let work = move || run(line, &ours, &heard, period);
     let spawned = thread::Builder::new().name(format!("pwm {name}")).spawn(work);
     let thread = spawned.map_err(|error| HardwareError::Io {
         what: format!("starting the thread of software PWM on {name}"),
         reason: format!("{error}; raise TasksMax= of the service"),
     })?;
-    Ok(Box::new(Handle { shared, news: Some(news), thread: Some(thread) }))
+    Ok(Box::new(Handle { name: name.to_owned(), shared, news: Some(news), thread: Some(thread) }))
 }
 
-/// Ends when its owner is gone.
-fn run(
-    mut line: Box<dyn DigitalOutput>,
-    shared: &Mutex<Shared>,
-    heard: &Receiver<()>,
-    period: Duration,
-) -> Result<(), HardwareError> {
+/// Ends when its owner is gone, and not before: an off that failed is tried again.
+fn run(mut line: Box<dyn DigitalOutput>, shared: &Shared, heard: &Receiver<()>, period: Duration) {
     let (clock, mut is) = (Clock::system(), None);
     loop {
-        let level = locked(shared).level;
+        let (level, asked) = {
+            let state = locked(&shared.state);
+            (state.level, state.asked)
+        };
         let (on, until) = phase(period, level, clock.now().since_start());
-        if is != Some(on) {
-            line.set(on)?;
-            is = Some(on);
-        }
-        let gone = match until {
+        let written = if is == Some(on) { Ok(()) } else { line.set(on) };
+        // After an error it may be either.
+        is = written.is_ok().then_some(on);
+        let wait = match until {
+            _ if written.is_err() => Some(RETRY),
             // A steady level wakes nobody.
+            None => None,
+            Some(until) => Some(until.saturating_sub(clock.now().since_start())),
+        };
+        shared.answer(asked, on, until.is_none(), written);
+        let gone = match wait {
             None => heard.recv().is_err(),
-            Some(until) => {
-                let wait = until.saturating_sub(clock.now().since_start());
-                heard.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
-            }
+            Some(wait) => heard.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected),
         };
         if gone {
-            return line.set(locked(shared).level.get() >= 0.5);
+            let on = locked(&shared.state).level.get() >= 0.5;
+            if let Err(error) = line.set(on) {
+                let wanted = if on { "on" } else { "off" };
+                tracing::error!("software PWM ends and could not leave its pin {wanted}: {error}");
+            }
+            return;
         }
+    }
+}
+
+impl Shared {
+    fn answer(&self, asked: u64, on: bool, steady: bool, written: Result<(), HardwareError>) {
+        let mut state = locked(&self.state);
+        match written {
+            Err(error) => state.failed = Some((on, error)),
+            Ok(()) => state.failed = state.failed.take().filter(|(failed, _)| !steady && *failed != on),
+        }
+        state.answered = asked;
+        drop(state);
+        self.answered.notify_all();
     }
 }
 
@@ -102,24 +134,39 @@ fn period(frequency: f64) -> Duration {
     Duration::from_secs_f64(1.0 / frequency)
 }
 
+impl Handle {
+    /// Wakes the thread, at another level or at the one it has, and waits until it has brought the pin to where that is now.
+    fn ask(&mut self, level: Option<Level>) -> Result<(), HardwareError> {
+        let fail = |reason: &str| HardwareError::Io {
+            what: format!("software PWM on {}", self.name),
+            reason: format!("its thread {reason}; restart homeostat, and report it if it happens again"),
+        };
+        let mut state = locked(&self.shared.state);
+        state.level = level.unwrap_or(state.level);
+        state.asked += 1;
+        let asked = state.asked;
+        drop(state);
+        match self.news.as_ref().map(|news| news.try_send(())) {
+            Some(Ok(()) | Err(TrySendError::Full(()))) => {}
+            Some(Err(TrySendError::Disconnected(()))) | None => return Err(fail("has ended")),
+        }
+        let waiting = |state: &mut State| state.answered < asked;
+        let waited = self.shared.answered.wait_timeout_while(locked(&self.shared.state), PATIENCE, waiting);
+        let (state, end) = waited.unwrap_or_else(PoisonError::into_inner);
+        if end.timed_out() {
+            return Err(fail("does not answer"));
+        }
+        state.failed.as_ref().map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+}
+
 impl Pwm for Handle {
     fn set(&mut self, level: Level) -> Result<(), HardwareError> {
-        let mut shared = locked(&self.shared);
-        if let Some(error) = &shared.failed {
-            return Err(error.clone());
-        }
-        shared.level = level;
-        drop(shared);
-        match self.news.as_ref().map(|news| news.try_send(())) {
-            Some(Ok(()) | Err(TrySendError::Full(()))) => Ok(()),
-            // It ends with a reason, or by a panic.
-            Some(Err(TrySendError::Disconnected(()))) | None => {
-                Err(locked(&self.shared).failed.clone().unwrap_or_else(|| HardwareError::Io {
-                    what: "software PWM".into(),
-                    reason: "its thread has ended; this is a mistake in homeostat, please report it".into(),
-                }))
-            }
-        }
+        self.ask(Some(level))
+    }
+
+    fn check(&mut self) -> Result<(), HardwareError> {
+        self.ask(None)
     }
 }
 
@@ -177,16 +224,38 @@ mod tests {
         }
     }
 
-    /// Writes down what it is set to, and breaks after so many.
-    #[derive(Clone)]
-    struct Pin(Arc<Mutex<Vec<bool>>>, usize);
+    /// Writes down what it is set to, and takes no level that is `stuck`.
+    #[derive(Clone, Default)]
+    struct Pin(Arc<Mutex<Script>>);
+
+    #[derive(Default)]
+    struct Script {
+        log: Vec<bool>,
+        stuck: Vec<bool>,
+    }
+
+    impl Pin {
+        fn stick(&self, at: &[bool]) {
+            locked(&self.0).stuck = at.into();
+        }
+
+        fn log(&self) -> Vec<bool> {
+            locked(&self.0).log.clone()
+        }
+
+        fn start(&self, level: f64) -> Box<dyn Pwm> {
+            start("pin 5", Box::new(self.clone()), 1000.0, Level::new(level).unwrap()).unwrap()
+        }
+    }
 
     impl DigitalOutput for Pin {
         fn set(&mut self, on: bool) -> Result<(), HardwareError> {
-            let mut log = locked(&self.0);
-            log.push(on);
-            let what = "GPIO pin 5".to_owned();
-            if log.len() < self.1 { Ok(()) } else { Err(HardwareError::Io { what, reason: "broken".into() }) }
+            let mut script = locked(&self.0);
+            if script.stuck.contains(&on) {
+                return Err(HardwareError::Io { what: "GPIO pin 5".into(), reason: "broken".into() });
+            }
+            script.log.push(on);
+            Ok(())
         }
 
         fn read_back(&mut self) -> Result<Option<bool>, HardwareError> {
@@ -194,27 +263,77 @@ mod tests {
         }
     }
 
+    /// Waits for what the thread does by itself.
+    fn comes(mut what: impl FnMut() -> bool) {
+        // Both ends are there, so this waits.
+        let (_kept, never) = sync_channel::<()>(1);
+        let step = Duration::from_millis(2);
+        assert!((0..2_000).any(|_| what() || never.recv_timeout(step).is_ok()), "the thread does nothing");
+    }
+
     #[test]
     fn steady_levels_do_not_switch_and_the_end_is_the_nearest_of_them() {
-        for (first, last, expected) in [(0.0, 1.0, &[false, true, true][..]), (1.0, 0.0, &[true, false, false])] {
-            let log = Arc::new(Mutex::new(Vec::new()));
-            let mut pwm = start("pin 5", Box::new(Pin(log.clone(), 99)), 100.0, Level::new(first).unwrap()).unwrap();
-            let changed = |log: &Mutex<Vec<bool>>, n| {
-                assert!((0..100_000_000).any(|_| locked(log).len() >= n), "the thread does nothing");
-            };
-            changed(&log, 1);
+        for (first, last, expected) in [(0.0, 1.0, [false, true, true]), (1.0, 0.0, [true, false, false])] {
+            let pin = Pin::default();
+            let mut pwm = pin.start(first);
+            pwm.check().unwrap();
             pwm.set(Level::new(last).unwrap()).unwrap();
-            changed(&log, 2);
+            // It is there when that returns.
+            assert_eq!(pin.log(), expected[..2], "from {first} to {last}");
             drop(pwm);
-            assert_eq!(*locked(&log), expected, "from {first} to {last}");
+            assert_eq!(pin.log(), expected, "from {first} to {last}");
         }
     }
 
     #[test]
-    fn a_pin_that_breaks_is_told_of_with_the_next_level() {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let mut pwm = start("pin 5", Box::new(Pin(log, 3)), 1000.0, Level::new(0.5).unwrap()).unwrap();
-        let error = (0..1_000_000).find_map(|_| pwm.set(Level::new(0.4).unwrap()).err()).unwrap();
-        assert_eq!(error.to_string(), "GPIO pin 5: broken");
+    fn an_off_that_does_not_reach_the_pin_fails_and_is_tried_until_it_does() {
+        for asked_again in [false, true] {
+            let pin = Pin::default();
+            let mut pwm = pin.start(1.0);
+            pwm.check().unwrap();
+            pin.stick(&[false]);
+            for _ in 0..2 {
+                assert_eq!(pwm.set(Level::OFF).unwrap_err().to_string(), "GPIO pin 5: broken");
+            }
+            assert_eq!(pin.log(), [true]);
+            pin.stick(&[]);
+            if asked_again {
+                assert_eq!(pwm.set(Level::OFF), Ok(()));
+            } else {
+                comes(|| pin.log().len() > 1);
+            }
+            assert_eq!((pin.log(), pwm.check()), (vec![true, false], Ok(())));
+        }
+    }
+
+    #[test]
+    fn a_pin_that_breaks_within_its_pulses_is_in_trouble_until_it_obeys() {
+        for stuck in [&[true, false][..], &[false], &[true]] {
+            let pin = Pin::default();
+            let mut pwm = pin.start(0.5);
+            pwm.check().unwrap();
+            pin.stick(stuck);
+            comes(|| pwm.check().is_err());
+            // And it stays so, even if it goes the other way.
+            assert!((0..50).all(|_| pwm.check().is_err()), "{stuck:?}");
+            assert_eq!(pwm.set(Level::new(0.4).unwrap()).unwrap_err().to_string(), "GPIO pin 5: broken");
+            pin.stick(&[]);
+            comes(|| pwm.check().is_ok());
+            assert_eq!(pwm.set(Level::OFF), Ok(()));
+            assert_eq!(pin.log().last(), Some(&false));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_hangs_is_told_of() {
+        let pin = Pin::default();
+        let mut pwm = pin.start(1.0);
+        pwm.check().unwrap();
+        let held = locked(&pin.0);
+        let error = pwm.set(Level::OFF).unwrap_err().to_string();
+        assert!(error.starts_with("software PWM on pin 5: its thread does not answer; "), "{error}");
+        drop(held);
+        comes(|| pwm.check().is_ok());
+        assert_eq!(pin.log(), [true, false]);
     }
 }

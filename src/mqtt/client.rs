@@ -234,8 +234,9 @@ pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: i
     let mut failures = 0_u32;
     loop {
         mqtt.collect(tap);
+        let over = Over(mqtt);
         let end = connection::hold(mqtt, tap, stop.as_mut(), &beat, &mut told).await;
-        mqtt.set_connected(false);
+        drop(over);
         let error = match end {
             End::Stopped => return Ok(()),
             End::Failed { error, proved } => {
@@ -258,6 +259,16 @@ pub async fn run(mqtt: &Mqtt, tap: &Tap, stop: impl Future<Output = ()>, beat: i
             }
             beat();
         }
+    }
+}
+
+/// The end of a connection, also by a panic or because nobody waits for it any more: what is said to devices from then on must not count
+/// as accepted.
+struct Over<'m>(&'m Mqtt);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.set_connected(false);
     }
 }
 
@@ -334,6 +345,58 @@ impl Told {
                 warn!("{error}; control goes on, and it is tried again for as long as it takes");
             }
             _ => error!("{error}; control goes on, and it is tried again for as long as it takes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::super::Broker;
+    use super::super::link::Line;
+    use super::*;
+    use crate::bus::Bus;
+    use crate::clock::Clock;
+    use crate::model::Timestamp;
+
+    /// It connects, and then something in it panics, or hangs.
+    struct Broken {
+        post: Post,
+        panics: bool,
+    }
+
+    impl Link for Broken {
+        fn connect<'a>(&'a self, _: Introduction<'a>) -> BoxFuture<'a, Result<Line, MqttError>> {
+            Box::pin(async {
+                self.post.set_connected(true);
+                assert!(!self.panics, "in the link");
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_task_ends_in_whatever_way_nothing_counts_as_accepted_any_more() {
+        for panics in [true, false] {
+            let clock = Clock::simulated(Timestamp::from_millis(0));
+            let post = Post::new(clock);
+            let behind = Behind { post: Some(post.clone()), ..Behind::default() };
+            let link = Arc::new(Broken { post: post.clone(), panics });
+            let mqtt = Mqtt::over(link, Config::to(Broker::at("memory", 1883)), "node", behind);
+            let tap = Bus::new(clock, 0).tap(10, 1);
+            let (plug, seen) = (post.outlet("plug"), AtomicBool::new(false));
+            let beat = || {
+                seen.fetch_or(post.is_connected(), Ordering::Relaxed);
+            };
+            let task = AssertUnwindSafe(run(&mqtt, &tap, std::future::pending(), beat)).catch_unwind();
+            let ended = time::timeout(2 * BEAT, task).await;
+            assert_eq!(ended.is_ok_and(|ended| ended.is_err()), panics);
+            assert!(panics || seen.load(Ordering::Relaxed), "it was not connected");
+            assert!(plug.say(b"OFF".into()).is_err(), "it was accepted by nobody");
         }
     }
 }

@@ -114,6 +114,11 @@ impl Line for Duty {
         self.0.set(level)?;
         Ok(Confirmation::Accepted)
     }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        self.0.check()?;
+        Ok(None)
+    }
 }
 
 /// A pin that is on or off, and is read back after each write.
@@ -191,4 +196,26 @@ pub fn forms(section: &Section<'_>) -> Option<Forms> {
 pub fn with_percent(text: &str, level: Level) -> String {
     let tenths = (level.get() * 1000.0).round().max(if level.is_on() { 1.0 } else { 0.0 });
     text.replace(PERCENT, &(tenths / 10.0).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pulses_that_break_off_are_seen_when_the_line_is_read() {
+        struct Broken;
+        impl Pwm for Broken {
+            fn set(&mut self, _: Level) -> Result<(), HardwareError> {
+                Ok(())
+            }
+
+            fn check(&mut self) -> Result<(), HardwareError> {
+                Err(HardwareError::Io { what: "GPIO pin 5".into(), reason: "broken".into() })
+            }
+        }
+        let mut line = Duty(Box::new(Broken));
+        assert_eq!(line.write(Level::ON), Ok(Confirmation::Accepted));
+        assert_eq!(line.read_back().unwrap_err().to_string(), "GPIO pin 5: broken");
+    }
 }

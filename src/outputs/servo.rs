@@ -106,6 +106,11 @@ impl Line for Servo {
         self.pwm.set(self.config.duty(level))?;
         Ok(Confirmation::Accepted)
     }
+
+    fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
+        self.pwm.check()?;
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,33 @@ fn period(frequency: f64) -> u64 {
     (NANOS / frequency).round().clamp(1.0, u32::MAX.into()) as u64
 }
 
+/// What a channel gives, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct Pulse {
+    period: u64,
+    duty: u64,
+}
+
+/// That part of a period.
+fn part(level: Level, period: u64) -> u64 {
+    ((level.get() * period as f64).round() as u64).min(period)
+}
+
+/// What to write, and in which order, so that a channel that may run as `old` is never on for more than the larger part of both: the
+/// pulse that is long enough for the longer period would be all of the shorter one. Neither does the kernel take a pulse that is longer
+/// than the period, at any moment, or any pulse at all before there is a period.
+fn takeover(old: Pulse, period: u64, level: Level) -> Vec<(&'static str, &'static str, u64)> {
+    let set_duty = |duty| ("setting the duty cycle of", "duty_cycle", duty);
+    let mut writes = Vec::new();
+    if old.period != period {
+        let shortest = old.duty.min(part(level, period.min(old.period)));
+        writes.extend((shortest != old.duty).then(|| set_duty(shortest)));
+        writes.push(("setting the frequency of", "period", period));
+    }
+    writes.push(set_duty(part(level, period)));
+    writes
+}
+
 /// A file of sysfs; one that is not there is not made.
 fn put(file: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).truncate(true).open(file)?.write_all(text.as_bytes())
@@ -97,13 +124,12 @@ impl Channel {
             let set = put(&self.folder.join("polarity"), "normal");
             set.map_err(|error| self.error("setting the polarity of", &error))?;
         }
-        // The kernel refuses a pulse that is longer than the period at any moment.
-        let old: u64 = self.read("duty_cycle")?.parse().unwrap_or(0);
-        if old > self.period {
-            self.set(level)?;
+        // Both are 0 until somebody has set them.
+        let set = |file| Ok(self.read(file)?.parse().unwrap_or(0));
+        let (period, duty) = (set("period")?, set("duty_cycle")?);
+        for (tried, file, number) in takeover(Pulse { period, duty }, self.period, level) {
+            self.write(tried, file, number)?;
         }
-        self.write("setting the frequency of", "period", self.period)?;
-        self.set(level)?;
         self.write("starting", "enable", 1)
     }
 
@@ -123,8 +149,7 @@ impl Channel {
 
 impl Pwm for Channel {
     fn set(&mut self, level: Level) -> Result<(), HardwareError> {
-        let duty = (level.get() * self.period as f64).round() as u64;
-        self.write("setting the duty cycle of", "duty_cycle", duty.min(self.period))
+        self.write("setting the duty cycle of", "duty_cycle", part(level, self.period))
     }
 }
 
@@ -174,6 +199,40 @@ mod tests {
         open(&class, 1, 100.0, 0.0).unwrap();
         let expected = ["10000000", "0", "1", "normal"];
         assert_eq!(["period", "duty_cycle", "enable", "polarity"].map(read), expected);
+    }
+
+    #[test]
+    fn one_that_runs_is_never_on_for_longer_than_before_or_after() {
+        for (period, duty) in [(1_000_000, 40_000), (1_000_000, 900_000), (40_000, 30_000), (10_000, 0), (0, 0)] {
+            for (hertz, level) in [(25_000.0, 0.3), (25_000.0, 0.0), (1000.0, 0.5), (100.0, 1.0), (100.0, 0.01)] {
+                let class = class(&[(0, 1)]);
+                let folder = class.path().join("pwmchip0/pwm0");
+                for (file, text) in [("period", period), ("duty_cycle", duty), ("enable", 1)] {
+                    fs::write(folder.join(file), format!("{text}\n")).unwrap();
+                }
+                let what = format!("{duty} of {period} ns, then {level} of {hertz} Hz");
+                let mut is = Pulse { period, duty };
+                let most = f64::max(level, duty as f64 / period.max(1) as f64) + 1e-3;
+                for (_, file, number) in takeover(is, super::period(hertz), Level::new(level).unwrap()) {
+                    if file == "period" {
+                        is.period = number
+                    } else {
+                        is.duty = number
+                    }
+                    assert!(is.period > 0 && is.duty <= is.period, "the kernel refuses {is:?}: {what}");
+                    assert!(is.duty as f64 / is.period as f64 <= most, "{is:?}: {what}");
+                }
+                // And that is what becomes of the files.
+                open(&class, 0, hertz, level).unwrap();
+                let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap().trim().parse::<u64>().unwrap();
+                assert_eq!((read("period"), read("duty_cycle")), (is.period, is.duty), "{what}");
+                assert_eq!(
+                    (is.period, is.duty),
+                    (super::period(hertz), (level * 1e9 / hertz).round() as u64),
+                    "{what}"
+                );
+            }
+        }
     }
 
     #[test]
