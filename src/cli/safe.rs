@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-
 use super::Exit;
 use super::machine::{board, last_state_directory};
 use super::papers::{After, configurations, lock};

@@ -65,15 +65,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(
-        host: Host,
-        lanes: Lanes,
-        bus: Bus,
-        post: Post,
-        bank: Arc<Bank>,
-        store: Store,
-        things: Things,
-    ) -> Self {
+    pub fn new(host: Host, lanes: Lanes, bus: Bus, post: Post, bank: Arc<Bank>, store: Store, things: Things) -> Self {
         let alarms = Alarms::new(host.clock, bus.clone());
         let wake_at = if store.has_fresh_tier() { 1 } else { STORE_QUEUE / 2 };
         let store_tap = Arc::new(bus.tap(STORE_QUEUE, wake_at));
