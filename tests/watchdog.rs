@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a scenario that cannot play has failed")]
 
+use std::cell::Cell;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,9 @@ use homeostat::systemd::Notify;
 
 /// Which actor stops taking messages after a minute, in the process that is the daemon.
 const DEAF: &str = "HOMEOSTAT_TEST_DEAF";
+
+/// What that process says at its end.
+const FED: &str = "fed ";
 
 /// Takes messages until its time comes, and then lives on without taking any.
 struct Listener {
@@ -72,25 +77,31 @@ fn five_minutes(deaf: &str) {
             child("controller", Role::Controller),
             child("sensor", Role::Sensor(SensorId::new("sensor").unwrap())),
         ];
-        let notify = Notify::new();
+        let (notify, fed) = (Notify::new(), Rc::new(Cell::new(0)));
+        let count = fed.clone();
         let alarms = Alarms::new(clock, bus.clone());
-        let root = Root::new(clock, bus, alarms, Arc::new(Bank::default()), children, 1, move || notify.feed());
+        let root = Root::new(clock, bus, alarms, Arc::new(Bank::default()), children, 1, move || {
+            count.set(count.get() + 1);
+            notify.feed();
+        });
         let _root = root.start();
         tokio::time::sleep(Duration::from_secs(300)).await;
+        println!("{FED}{}", fed.get());
     });
 }
 
-/// How often systemd heard `WATCHDOG=1` in these five minutes.
+/// How often `WATCHDOG=1` was told in these five minutes, which pass in a moment: the socket holds ten of them at a time and drops more,
+/// so that only some are heard here.
 fn fed(deaf: &str) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["the_watchdog_starves_when_a_critical_actor_falls_silent", "--exact"])
+        .args(["the_watchdog_starves_when_a_critical_actor_falls_silent", "--exact", "--nocapture"])
         .env(DEAF, deaf)
         .env("NOTIFY_SOCKET", &path)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let (mut heard, mut buffer) = (0, [0; 64]);
@@ -98,10 +109,14 @@ fn fed(deaf: &str) -> usize {
         match socket.recv(&mut buffer) {
             Ok(length) => heard += usize::from(&buffer[..length] == b"WATCHDOG=1\n"),
             // Nothing more can come from one that has ended.
-            Err(_) if child.try_wait().unwrap().is_some() => return heard,
+            Err(_) if child.try_wait().unwrap().is_some() => break,
             Err(_) => {}
         }
     }
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let told = said.lines().find_map(|line| line.split_once(FED)?.1.parse().ok()).unwrap();
+    assert!((1..=told).contains(&heard), "{heard} heard of {told}");
+    told
 }
 
 #[test]
