@@ -108,7 +108,7 @@ fn known(Whose { config, at }: Whose, must: bool) -> Result<Option<Config>, Sorr
         Ok((config, _)) => Ok(Some(config)),
         Err(sorry) if must => Err(sorry),
         Err(Sorry { text, .. }) => {
-            let _ = write!(io::stderr(), "{text}note: so nothing is known of whose the addresses are\n");
+            let _ = writeln!(io::stderr(), "{text}note: so nothing is known of whose the addresses are");
             Ok(None)
         }
     }
