@@ -241,7 +241,7 @@ impl Bank {
     }
 
     /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives
-    /// those that could not be within [`SEALING`]: their writes stay in the lane and are done when it is free again. One that
+    /// those that could not be within two seconds: their writes stay in the lane and are done when it is free again. One that
     /// is slow, such as a plug that does not answer, holds up no end for longer.
     pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
         self.seal_within(SEALING).await
