@@ -1,10 +1,7 @@
 //! `homeostat drivers`: what can be connected, and how. The same tables that read the configuration say it, so it cannot be out of date.
 
-use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
-
-use toml::de::{DeTable, DeValue};
 
 use super::database::Sorry;
 use super::page::{Ink, Page};
@@ -97,18 +94,9 @@ fn known() -> Vec<Known> {
     sensors.chain(computed).chain(outputs).collect()
 }
 
-/// Reads the one table of an example as the configuration's reader would, and gives the keys that were asked for.
+/// What a driver makes of its example, and the keys that it asks for.
 fn example<T>(text: &str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> (Option<T>, Vec<&'static str>) {
-    let (root, _) = DeTable::parse_recoverable(text);
-    let named = root.get_ref().values().find_map(|group| match group.get_ref() {
-        DeValue::Table(group) => group.values().next(),
-        _ => None,
-    });
-    let Some(DeValue::Table(table)) = named.map(|value| value.get_ref()) else { return (None, Vec::new()) };
-    let found = RefCell::default();
-    let section = Section::new("the example", 0..0, table, &found);
-    let config = read(&section);
-    (config, section.asked())
+    super::example::read(text, read).map_or_else(|| (None, Vec::new()), |example| (example.config, example.keys))
 }
 
 fn list(all: &[Known], page: &Page) -> String {

@@ -12,6 +12,7 @@ mod client;
 mod database;
 mod detect;
 mod drivers;
+mod example;
 mod export;
 mod machine;
 mod page;

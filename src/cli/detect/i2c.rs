@@ -1,14 +1,13 @@
 //! Who answers on an I²C bus, and which drivers know a chip at such an address.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use embedded_hal::i2c::I2c as _;
-use toml::de::{DeTable, DeValue};
 
 use super::Found;
+use crate::cli::example;
 use crate::config::{Config, Section};
 use crate::hardware::{Hardware, HardwareError};
 use crate::model::Claim;
@@ -164,13 +163,7 @@ fn placed(example: &str, bus: u8, address: u8) -> String {
 
 /// Reads the one table of a text, without a word about what is wrong with it.
 fn read<T>(text: &str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Option<T> {
-    let (root, _) = DeTable::parse_recoverable(text);
-    let group = root.get_ref().values().next()?;
-    let DeValue::Table(group) = group.get_ref() else { return None };
-    let DeValue::Table(table) = group.values().next()?.get_ref() else { return None };
-    let found = RefCell::default();
-    let config = read(&Section::new("found", 0..0, table, &found));
-    config.filter(|_| found.borrow().is_empty())
+    example::read(text, read).filter(|example| example.is_right)?.config
 }
 
 #[cfg(test)]
