@@ -52,9 +52,9 @@ ignored_tests() {
     cargo test --locked --lib --bins --tests -- --ignored --skip mutant --skip written --skip emulated_pi
 }
 
-# More than `cargo test` plays.
+# Those that `cargo test` has not played.
 many_schedules() {
-    HOMEOSTAT_SCHEDULES=2000 cargo test --locked --test schedules
+    HOMEOSTAT_SCHEDULES=201..2000 cargo test --locked --test schedules
 }
 
 # Each is built and played in a copy of the tree.

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo test --test schedules                                      200 of them
 //! HOMEOSTAT_SCHEDULES=2000 cargo test --test schedules             any number
+//! HOMEOSTAT_SCHEDULES=201..2000 cargo test --test schedules        those after the usual ones
 //! HOMEOSTAT_SEED=17 cargo test --test schedules -- --nocapture     one again, bit for bit, and all that happens in it
 //! ```
 
@@ -12,6 +13,7 @@ mod common;
 #[path = "schedules/mod.rs"]
 mod schedules;
 
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -30,7 +32,7 @@ fn whatever_fails_and_whenever_outputs_are_safe_and_readings_are_kept() {
         println!("schedule {seed}:\n{}", draw(seed));
         return play([seed].into());
     }
-    play((1..=number("HOMEOSTAT_SCHEDULES").unwrap_or(USUAL)).collect());
+    play(asked().collect());
 }
 
 #[test]
@@ -89,6 +91,16 @@ fn tell(failure: Failure) {
         violation.at.as_secs_f64(),
         violation.what
     );
+}
+
+/// The seeds to play: so many from the first on, or from one to another.
+fn asked() -> RangeInclusive<u64> {
+    let Ok(text) = std::env::var("HOMEOSTAT_SCHEDULES") else { return 1..=USUAL };
+    let (first, last) = text.split_once("..").unwrap_or(("1", &text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => first..=last,
+        _ => panic!("HOMEOSTAT_SCHEDULES={text} is neither a number nor two, such as 201..2000"),
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
