@@ -14,8 +14,8 @@ use super::compensation::Compensation;
 use super::{Channel, Driver, DriverError, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Monotonic, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Monotonic, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 #[derive(Debug, Clone)]
 struct Config {
@@ -44,12 +44,8 @@ impl SensorConfig for Config {
         self.kind.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {

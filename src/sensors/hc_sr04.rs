@@ -12,7 +12,7 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Delay, Echo, Hardware};
 use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::pin;
+use crate::wiring::{Wiring, pin};
 
 const ABOUT: &str = "\
 - Range: 20 to 4000 mm (±3 mm at best), straight ahead, within 15° to either side. Each reading is the middle one of three.
@@ -67,13 +67,9 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Pin(self.trigger), Claim::Pin(self.echo)]
-    }
-
-    fn lane(&self) -> String {
+    fn wiring(&self) -> Wiring {
         // It takes a quarter of a second, for which no other pin should wait.
-        format!("echo-{}", self.echo)
+        Wiring { claims: vec![Claim::Pin(self.trigger), Claim::Pin(self.echo)], lane: format!("echo-{}", self.echo) }
     }
 
     fn inputs(&self) -> &[ChannelId] {

@@ -8,7 +8,8 @@ use super::kernel::{Class, KernelValue, number};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - `device` is the text of the file `name` in `/sys/class/hwmon/hwmon0` (or 1, 2 …), and `input` a file beside it: `temp1_input`,
@@ -65,12 +66,8 @@ impl SensorConfig for Config {
         &self.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "hwmon".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("hwmon")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

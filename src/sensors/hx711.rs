@@ -14,7 +14,7 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, InputSettings, Pull};
 use crate::model::{Claim, Quantity};
-use crate::wiring::pin;
+use crate::wiring::{Wiring, pin};
 
 const ABOUT: &str = "\
 - Range: that of the load cell; the chip gives 24 bits of ±20 mV, of which about 17 hold still.
@@ -78,13 +78,9 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Pin(self.data), Claim::Pin(self.clock)]
-    }
-
     /// One of its own, for it waits long and shares nothing.
-    fn lane(&self) -> String {
-        format!("hx711-{}", self.data)
+    fn wiring(&self) -> Wiring {
+        Wiring { claims: vec![Claim::Pin(self.data), Claim::Pin(self.clock)], lane: format!("hx711-{}", self.data) }
     }
 
     /// Three conversions, each after a reset.

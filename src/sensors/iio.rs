@@ -8,7 +8,8 @@ use super::kernel::{Class, KernelValue, number};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware, HardwareError};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - For chips that homeostat has no driver of, and the kernel has: `dtoverlay=i2c-sensor,…` in `/boot/firmware/config.txt` lists them.
@@ -73,12 +74,8 @@ impl SensorConfig for Config {
         &self.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "iio".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("iio")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

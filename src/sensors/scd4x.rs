@@ -10,8 +10,8 @@ use super::pace::{self, Rhythm};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 400 to 2000 ppm (SCD40, ±50 ppm and 5 %) or 5000 ppm (SCD41, ±40 ppm and 5 %); -10 to 60 °C (±0.8 °C), 0 to 100 % (±6 %).
@@ -83,12 +83,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {

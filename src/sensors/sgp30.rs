@@ -10,9 +10,9 @@ use super::compensation::Compensation;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, pace, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
+use crate::model::{ChannelId, Quantity};
 use crate::panics::locked;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 60000 ppb of organic compounds (±15 %), 400 to 60000 ppm of carbon dioxide, as it infers it from hydrogen: of people, and
@@ -67,12 +67,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {

@@ -11,9 +11,9 @@ use super::voc_index::VocIndex;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, pace, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
+use crate::model::{ChannelId, Quantity};
 use crate::panics::locked;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: an index of organic compounds from 1 to 500; 100 is the usual air of the last day, more is fouler. It has no absolute scale.
@@ -62,12 +62,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
