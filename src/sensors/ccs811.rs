@@ -80,7 +80,7 @@ impl SensorConfig for Config {
         }
         start(&mut chip)?;
         let compensation = self.compensation.clone();
-        Ok(Box::new(Ccs811 { chip, compensation, rhythm: Rhythm::default(), climate: None }))
+        Ok(Box::new(Ccs811 { chip, compensation, rhythm: Rhythm::default() }))
     }
 }
 
@@ -138,16 +138,15 @@ struct Ccs811 {
     chip: I2cDevice,
     compensation: Compensation,
     rhythm: Rhythm,
-    climate: Option<(f64, f64)>,
 }
 
 impl Driver for Ccs811 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.climate = self.compensation.climate(inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        if let Some((celsius, percent)) = self.climate {
+        if let Some((celsius, percent)) = self.compensation.climate() {
             let ([a, b], [c, d]) = (half_thousandths(percent), half_thousandths(celsius + 25.0));
             self.chip.write(&[ENVIRONMENT, a, b, c, d])?;
         }

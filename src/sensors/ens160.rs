@@ -91,7 +91,7 @@ impl SensorConfig for Config {
             chip.set(MODE, MEASURES)?;
         }
         let compensation = self.compensation.clone();
-        Ok(Box::new(Ens160 { chip, compensation, rhythm: Rhythm::default(), climate: None }))
+        Ok(Box::new(Ens160 { chip, compensation, rhythm: Rhythm::default() }))
     }
 }
 
@@ -116,16 +116,15 @@ struct Ens160 {
     chip: I2cDevice,
     compensation: Compensation,
     rhythm: Rhythm,
-    climate: Option<(f64, f64)>,
 }
 
 impl Driver for Ens160 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.climate = self.compensation.climate(inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        if let Some((celsius, percent)) = self.climate {
+        if let Some((celsius, percent)) = self.compensation.climate() {
             let ([a, b], [c, d]) = (kelvin(celsius).to_le_bytes(), share(percent).to_le_bytes());
             self.chip.write(&[AIR, a, b, c, d])?;
         }

@@ -75,8 +75,8 @@ impl SensorConfig for Config {
         if let Some(usual) = self.kind.compensated.filter(|_| compensation.channels().is_empty()) {
             ask(&mut chip, &format!("T,{usual}"), COMMAND)?;
         }
-        let (temperature, now, begun) = (None, Monotonic::default(), None);
-        Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, temperature, now, begun }))
+        let (now, begun) = (Monotonic::default(), None);
+        Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, now, begun }))
     }
 }
 
@@ -153,7 +153,6 @@ struct Ezo {
     /// So many numbers are in an answer, those of the channels first.
     parts: usize,
     compensation: Compensation,
-    temperature: Option<f64>,
     now: Monotonic,
     /// When the measurement was begun that is to be fetched.
     begun: Option<Monotonic>,
@@ -161,13 +160,9 @@ struct Ezo {
 
 impl Ezo {
     fn begin(&mut self) -> Result<(), DriverError> {
-        let command = match (self.compensation.channels(), self.temperature) {
-            ([], _) => "R".to_owned(),
-            (_, Some(celsius)) => format!("RT,{celsius:.2}"),
-            ([channel, ..], None) => {
-                let what = format!("{channel}, by which it is compensated, has no value");
-                return Err(DriverError::no_value(self.chip.name(), what));
-            }
+        let command = match self.compensation.needed(Quantity::Temperature, self.chip.name())? {
+            Some(celsius) => format!("RT,{celsius:.2}"),
+            None => "R".to_owned(),
         };
         Ok(self.chip.write(command.as_bytes())?)
     }
@@ -191,7 +186,7 @@ impl Ezo {
 
 impl Driver for Ezo {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.temperature = self.compensation.value(Quantity::Temperature, inputs);
+        self.compensation.hear(inputs);
     }
 
     fn at(&mut self, now: Monotonic) {

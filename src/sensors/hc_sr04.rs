@@ -82,7 +82,6 @@ impl SensorConfig for Config {
             echo: hardware.echo(self.trigger, self.echo)?,
             delay: hardware.delay(),
             compensation: self.compensation.clone(),
-            temperature: None,
         }))
     }
 }
@@ -100,23 +99,15 @@ struct Ranger {
     echo: Box<dyn Echo>,
     delay: Delay,
     compensation: Compensation,
-    temperature: Option<f64>,
 }
 
 impl Driver for Ranger {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.temperature = self.compensation.value(Quantity::Temperature, inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let celsius = match (self.compensation.channels(), self.temperature) {
-            ([], _) => USUAL,
-            (_, Some(celsius)) => celsius,
-            ([channel, ..], None) => {
-                let what = format!("{channel}, by which it is compensated, has no value");
-                return Err(DriverError::no_value(&self.name, what));
-            }
-        };
+        let celsius = self.compensation.needed(Quantity::Temperature, &self.name)?.unwrap_or(USUAL);
         let mut times = [None; 3];
         for (number, time) in times.iter_mut().enumerate() {
             if number > 0 {
@@ -200,7 +191,6 @@ mod tests {
                 echo: Box::new(Echoes(echoes.to_vec())),
                 delay: Recorded::default().delay(),
                 compensation: Compensation::default(),
-                temperature: None,
             };
             let distance = ranger.read().ok().map(|values| (values[0] * 100.0).round() / 100.0);
             assert_eq!(distance, expected);

@@ -122,9 +122,7 @@ struct Sgp30 {
 
 impl Driver for Sgp30 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        if let Some((celsius, percent)) = self.compensation.climate(inputs) {
-            self.vapour = vapour(celsius, percent);
-        }
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
@@ -144,6 +142,9 @@ impl Sgp30 {
             None => self.start()?,
         };
         self.seconds = Some(seconds);
+        if let Some((celsius, percent)) = self.compensation.climate() {
+            self.vapour = vapour(celsius, percent);
+        }
         if self.vapour != self.told_vapour {
             sensirion::tell(&mut self.chip, &sensirion::message(SET_HUMIDITY, &[self.vapour]), SETTING)?;
             self.told_vapour = self.vapour;

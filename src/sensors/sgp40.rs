@@ -74,7 +74,7 @@ impl SensorConfig for Config {
         let mut chip = self.at.open(hardware)?;
         // Nothing is made of the number, but its check sums tell this chip from others.
         sensirion::ask::<3>(&mut chip, SERIAL, Duration::from_millis(1))?;
-        Ok(Box::new(Sgp40 { chip, config: self.clone(), climate: None }))
+        Ok(Box::new(Sgp40 { chip, config: self.clone() }))
     }
 }
 
@@ -89,16 +89,15 @@ const USUAL: (f64, f64) = (25.0, 50.0);
 struct Sgp40 {
     chip: I2cDevice,
     config: Config,
-    climate: Option<(f64, f64)>,
 }
 
 impl Driver for Sgp40 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.climate = self.config.compensation.climate(inputs);
+        self.config.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let (celsius, percent) = self.climate.unwrap_or(USUAL);
+        let (celsius, percent) = self.config.compensation.climate().unwrap_or(USUAL);
         let words = [humidity(percent), temperature(celsius)];
         sensirion::tell(&mut self.chip, &sensirion::message(MEASURE, &words), MEASURING)?;
         let [ticks] = sensirion::words(&mut self.chip)?;
