@@ -3,8 +3,8 @@
 //! The chip has a clock of its own kind, which a pin makes here. A pulse that lasts longer than 60 µs, because the machine was busy, switches
 //! the chip off: what follows reads as ones, and it begins anew. So three conversions are taken, of which two must agree.
 //!
-//! Source: Avia HX711 datasheet, "Serial Interface", "Reset and Power-Down" and figure 2. Own code: the `hx711` crate is for embedded-hal 0.2,
-//! and takes what it reads after a pulse too long for a weight.
+//! Source: Avia HX711 datasheet, "Serial Interface", "Reset and Power-Down" and figure 2. Own code: `hx711` 0.7 waits without end for a
+//! chip that is not there, and takes what it reads after a pulse too long for a weight.
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //! The chip does not say when a measurement is ready. So each read sets it up anew, waits for two integrations, since the first may have
 //! begun before the setting came, and reads the setting back, which is another if the chip lost its power meanwhile.
 //!
-//! Source: Vishay 84286 revision 1.7 (its resolution, which was 0.0036 lx before) and application note 84323. Own code: `veml6030` 0.1 is
-//! for embedded-hal 0.2.
+//! Source: Vishay 84286 revision 1.7 (its resolution, which was 0.0036 lx before) and application note 84323. Own code: `veml6030` 1.0
+//! still has the resolution of before; `veml7700` 0.3 leaves it to its user when a value is one of what was set, and brings three more crates.
 
 use std::time::Duration;
 
