@@ -11,6 +11,22 @@ use crate::model::Claim;
 /// The highest GPIO on the header of a Raspberry Pi; other boards have chips with more lines, up to 64 of which can be named.
 const LAST_PIN: u8 = 63;
 
+/// How a device is connected: what nobody else may have, and behind whom it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wiring {
+    /// What it occupies.
+    pub claims: Vec<Claim>,
+    /// The lane it is spoken to through: `i2c-1`, `w1`.
+    pub lane: String,
+}
+
+impl Wiring {
+    /// Of what any number of devices can have: a file of the kernel, a program.
+    pub fn unclaimed(lane: impl Into<String>) -> Self {
+        Self { claims: Vec::new(), lane: lane.into() }
+    }
+}
+
 /// A chip on an I²C bus: `bus = 1`, `address = 0x76`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnI2c {
@@ -36,6 +52,16 @@ impl OnI2c {
             return None;
         }
         Some(Self { chip, bus, address })
+    }
+
+    /// All of the chip, on its bus.
+    pub fn wiring(&self) -> Wiring {
+        Wiring { claims: self.claims(), lane: self.lane() }
+    }
+
+    /// One input of a chip that several devices share.
+    pub fn wiring_of(&self, input: u8) -> Wiring {
+        Wiring { claims: self.claims_part(input), lane: self.lane() }
     }
 
     /// All of the chip.
@@ -78,19 +104,18 @@ impl OnSpi {
         Some(Self { chip, bus: bus?, select: select? })
     }
 
-    /// All of the chip.
-    pub fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Spi { bus: self.bus, select: self.select }]
+    /// All of the chip, on its bus.
+    pub fn wiring(&self) -> Wiring {
+        self.on_bus(Claim::Spi { bus: self.bus, select: self.select })
     }
 
     /// One input of a chip that several devices share.
-    pub fn claims_part(&self, input: u8) -> Vec<Claim> {
-        vec![Claim::SpiInput { bus: self.bus, select: self.select, chip: self.chip, input }]
+    pub fn wiring_of(&self, input: u8) -> Wiring {
+        self.on_bus(Claim::SpiInput { bus: self.bus, select: self.select, chip: self.chip, input })
     }
 
-    /// `spi-0`
-    pub fn lane(&self) -> String {
-        format!("spi-{}", self.bus)
+    fn on_bus(&self, claim: Claim) -> Wiring {
+        Wiring { claims: vec![claim], lane: format!("spi-{}", self.bus) }
     }
 
     /// `MAX31855 at chip select 0 of SPI bus 0`
@@ -131,14 +156,10 @@ impl OnSerial {
         Some(Self { chip, port, baud })
     }
 
-    /// All of the port.
-    pub fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Serial(self.port.clone())]
-    }
-
-    /// `serial0`
-    pub fn lane(&self) -> String {
-        self.port.rsplit('/').next().unwrap_or(&self.port).to_owned()
+    /// All of the port; its lane is called as its file, `serial0`.
+    pub fn wiring(&self) -> Wiring {
+        let lane = self.port.rsplit('/').next().unwrap_or(&self.port).to_owned();
+        Wiring { claims: vec![Claim::Serial(self.port.clone())], lane }
     }
 
     /// `MH-Z19 at /dev/serial0`
@@ -191,14 +212,9 @@ impl OnInput {
         Some(Self { pin: pin?, settings })
     }
 
-    /// The pin.
-    pub fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Pin(self.pin)]
-    }
-
-    /// Of all pins.
-    pub fn lane(&self) -> String {
-        "gpio".to_owned()
+    /// The pin, in the lane of all pins.
+    pub fn wiring(&self) -> Wiring {
+        Wiring { claims: vec![Claim::Pin(self.pin)], lane: "gpio".to_owned() }
     }
 }
 
@@ -273,5 +289,28 @@ fn choices(addresses: &[(u8, &str)]) -> String {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_its_place_for_itself_and_waits_for_those_on_its_bus() {
+        let i2c = OnI2c { chip: "ADS1115", bus: 1, address: 0x48 };
+        let spi = OnSpi { chip: "MCP3008", bus: 0, select: 1 };
+        let serial = OnSerial { chip: "MH-Z19", port: "/dev/serial0".to_owned(), baud: 9600 };
+        let input = OnInput { pin: 27, settings: InputSettings::default() };
+        for (wiring, claim, lane) in [
+            (i2c.wiring(), Claim::I2c { bus: 1, address: 0x48 }, "i2c-1"),
+            (i2c.wiring_of(3), Claim::I2cInput { bus: 1, address: 0x48, chip: "ADS1115", input: 3 }, "i2c-1"),
+            (spi.wiring(), Claim::Spi { bus: 0, select: 1 }, "spi-0"),
+            (spi.wiring_of(7), Claim::SpiInput { bus: 0, select: 1, chip: "MCP3008", input: 7 }, "spi-0"),
+            (serial.wiring(), Claim::Serial("/dev/serial0".to_owned()), "serial0"),
+            (input.wiring(), Claim::Pin(27), "gpio"),
+        ] {
+            assert_eq!(wiring, Wiring { claims: vec![claim], lane: lane.to_owned() });
+        }
     }
 }

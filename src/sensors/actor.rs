@@ -339,8 +339,9 @@ mod tests {
     use super::*;
     use crate::hardware::lane::{Execution, Lanes};
     use crate::hardware::recorded::Recorded;
-    use crate::model::{Claim, SensorId};
+    use crate::model::SensorId;
     use crate::sensors::{Channel, Driver, SensorConfig};
+    use crate::wiring::Wiring;
 
     /// A chip that never has a value, for this reason.
     #[derive(Debug, Clone)]
@@ -351,12 +352,8 @@ mod tests {
             &[Channel { name: "co2", quantity: Quantity::CarbonDioxide }]
         }
 
-        fn claims(&self) -> Vec<Claim> {
-            Vec::new()
-        }
-
-        fn lane(&self) -> String {
-            "test".into()
+        fn wiring(&self) -> Wiring {
+            Wiring::unclaimed("test")
         }
 
         fn open(&self, _: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

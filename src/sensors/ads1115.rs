@@ -15,8 +15,8 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::{Chip, I2cChip, Probe};
 use crate::hardware::{Hardware, HardwareError, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 V to the supply, in steps of 1/32768 of `range`. One table for each input; up to four share a chip.
@@ -92,12 +92,8 @@ impl SensorConfig for Config {
         if self.moisture.is_some() { CHANNELS } else { &CHANNELS[..1] }
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims_part(self.input)
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring_of(self.input)
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

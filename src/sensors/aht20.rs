@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, crc};
 use crate::config::Section;
 use crate::hardware::{Hardware, HardwareError, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: -40 to 85 °C (±0.3 °C), 0 to 100 % (±2 %). The DHT20 has the same chip in it.
@@ -48,12 +48,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -16,8 +16,8 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::{Chip, I2cChip, Probe};
 use crate::hardware::{Hardware, HardwareError, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 mod compensation;
 
@@ -63,12 +63,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

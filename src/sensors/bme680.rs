@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, bosch};
 use crate::config::Section;
 use crate::hardware::{Hardware, HardwareError, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 mod compensation;
 
@@ -66,12 +66,8 @@ impl SensorConfig for Config {
         if self.gas { CHANNELS } else { &CHANNELS[..3] }
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -10,8 +10,8 @@ use super::pace::{self, Rhythm};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 1187 ppb of organic compounds (32768 with newer firmware), 400 to 8192 ppm (more with newer firmware) of carbon
@@ -63,12 +63,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -84,7 +80,7 @@ impl SensorConfig for Config {
         }
         start(&mut chip)?;
         let compensation = self.compensation.clone();
-        Ok(Box::new(Ccs811 { chip, compensation, rhythm: Rhythm::default(), climate: None }))
+        Ok(Box::new(Ccs811 { chip, compensation, rhythm: Rhythm::default() }))
     }
 }
 
@@ -142,16 +138,15 @@ struct Ccs811 {
     chip: I2cDevice,
     compensation: Compensation,
     rhythm: Rhythm,
-    climate: Option<(f64, f64)>,
 }
 
 impl Driver for Ccs811 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.climate = self.compensation.climate(inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        if let Some((celsius, percent)) = self.climate {
+        if let Some((celsius, percent)) = self.compensation.climate() {
             let ([a, b], [c, d]) = (half_thousandths(percent), half_thousandths(celsius + 25.0));
             self.chip.write(&[ENVIRONMENT, a, b, c, d])?;
         }

@@ -9,7 +9,6 @@ use super::text::TextValue;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::{Section, Value};
 use crate::hardware::Hardware;
-use crate::model::Claim;
 use crate::process;
 
 const ABOUT: &str = "\
@@ -101,12 +100,8 @@ impl SensorConfig for Config {
         &self.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        self.lane.clone()
+    fn wiring(&self) -> crate::wiring::Wiring {
+        crate::wiring::Wiring::unclaimed(self.lane.clone())
     }
 
     fn deadline(&self) -> Duration {

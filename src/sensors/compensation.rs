@@ -1,13 +1,15 @@
 //! Channels of other sensors that a value depends on: `compensation = { temperature = "air.temperature" }`.
 
+use super::DriverError;
 use crate::config::Section;
 use crate::model::{ChannelId, Quantity};
 
-/// What a driver is to be told before each read, each with what it measures.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a driver is to be told before each read, each with what it measures, and what it was told last.
+#[derive(Debug, Clone, Default)]
 pub struct Compensation {
     quantities: Vec<Quantity>,
     channels: Vec<ChannelId>,
+    heard: Vec<Option<f64>>,
 }
 
 impl Compensation {
@@ -40,11 +42,33 @@ impl Compensation {
         &self.channels
     }
 
-    /// The value of a quantity among `inputs`, which are in the order of [`channels`](Self::channels).
-    pub fn value(&self, quantity: Quantity, inputs: &[Option<f64>]) -> Option<f64> {
-        let number = self.quantities.iter().position(|one| *one == quantity)?;
-        inputs.get(number).copied().flatten()
+    /// Remembers what a driver is told, in the order of [`channels`](Self::channels): [`Driver::hear`](super::Driver::hear).
+    pub fn hear(&mut self, inputs: &[Option<f64>]) {
+        self.heard = inputs.to_vec();
     }
+
+    /// The value of a quantity; `None` if it has none at the moment, or nobody named a channel for it.
+    pub fn value(&self, quantity: Quantity) -> Option<f64> {
+        let number = self.quantities.iter().position(|one| *one == quantity)?;
+        self.heard.get(number).copied().flatten()
+    }
+
+    /// The same for a driver that measures something else without it; `None` if nobody named a channel for it.
+    ///
+    /// # Errors
+    /// Somebody did, and it has no value at the moment.
+    pub fn needed(&self, quantity: Quantity, device: &str) -> Result<Option<f64>, DriverError> {
+        let named = self.quantities.iter().zip(&self.channels).find(|(one, _)| **one == quantity);
+        match (named, self.value(quantity)) {
+            (None, _) => Ok(None),
+            (_, Some(value)) => Ok(Some(value)),
+            (Some((_, channel)), None) => {
+                let what = format!("{channel}, by which it is compensated, has no value");
+                Err(DriverError::no_value(device, what))
+            }
+        }
+    }
+
     /// Reads the key of a driver that can use the air's temperature and humidity, but only both together.
     pub fn read_climate(section: &Section<'_>) -> Option<Self> {
         let compensation = Self::read(section, &[Quantity::Temperature, Quantity::Humidity])?;
@@ -57,8 +81,8 @@ impl Compensation {
     }
 
     /// °C and % relative humidity; `None` unless both are there.
-    pub fn climate(&self, inputs: &[Option<f64>]) -> Option<(f64, f64)> {
-        let (celsius, percent) = (self.value(Quantity::Temperature, inputs)?, self.value(Quantity::Humidity, inputs)?);
+    pub fn climate(&self) -> Option<(f64, f64)> {
+        let (celsius, percent) = (self.value(Quantity::Temperature)?, self.value(Quantity::Humidity)?);
         Some((celsius, percent.clamp(0.0, 100.0)))
     }
 }

@@ -6,7 +6,8 @@ use super::kernel::number;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - Without wiring. A Raspberry Pi slows itself down from 80 °C on, and again from 85 °C on.
@@ -42,12 +43,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "machine".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("machine")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

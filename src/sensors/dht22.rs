@@ -9,7 +9,8 @@ use super::kernel::{self, Class, absolute, number};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - Range: DHT22 -40 to 80 °C (±0.5 °C), 0 to 100 % (±2 to 5 %); DHT11 0 to 50 °C (±2 °C), 20 to 90 % (±5 %).
@@ -65,12 +66,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "dht".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("dht")
     }
 
     fn deadline(&self) -> std::time::Duration {

@@ -9,8 +9,8 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{DigitalInput, Hardware, Wake};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnInput;
+use crate::model::Quantity;
+use crate::wiring::{OnInput, Wiring};
 
 const ABOUT: &str = "\
 - Channel `state`: 1 while the pin is active, else 0; told at once when it changes.
@@ -56,12 +56,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

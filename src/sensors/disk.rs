@@ -10,7 +10,8 @@ use super::kernel::absolute;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, HardwareError};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - Channels: `used`, in % as `df` shows it, and `free`, in MB: what programs can still write there.
@@ -49,13 +50,9 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
+    fn wiring(&self) -> Wiring {
         // A share in the network may hang, and holds up nobody else then.
-        format!("disk {}", self.path.display())
+        Wiring::unclaimed(format!("disk {}", self.path.display()))
     }
 
     fn open(&self, _: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -8,6 +8,7 @@ use crate::hardware::{Hardware, HardwareError, OneWire};
 use crate::model::{Claim, Quantity};
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, crc};
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - Wiring: data to GPIO 4 with 4.7 kΩ to 3.3 V; power to 3.3 V, ground to ground. `dtoverlay=w1-gpio` in
@@ -68,12 +69,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::OneWire(self.id.clone())]
-    }
-
-    fn lane(&self) -> String {
-        "w1".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring { claims: vec![Claim::OneWire(self.id.clone())], lane: "w1".to_owned() }
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

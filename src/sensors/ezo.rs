@@ -2,10 +2,12 @@
 //!
 //! Source: the datasheets EZO-pH 5.8, EZO-EC 6.2, EZO-ORP, EZO-DO 5.4 and EZO-RTD, chapter "I²C mode". They speak one protocol, in text
 //! without check sums. A measurement takes up to 900 ms, for which the bus is not held: each read fetches the one that the read before
-//! it began. Own code, since no crate with embedded-hal 1.0 has been kept.
+//! it began. What the EZO-DO answers to `S,?` is from a driver that quotes its datasheet 5.8, and not from a circuit. Own code, since no
+//! crate with embedded-hal 1.0 has been kept.
 
 mod circuits;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::circuits::Kind;
@@ -14,15 +16,20 @@ use super::compensation::Compensation;
 use super::{Channel, Driver, DriverError, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Monotonic, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Monotonic, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 #[derive(Debug, Clone)]
 struct Config {
     kind: &'static Kind,
     place: OnI2c,
     compensation: Compensation,
+    /// ppt; as the circuit has it, if nobody says.
+    salinity: Option<f64>,
 }
+
+/// ppt; more than that no sea has.
+const SALINITIES: RangeInclusive<f64> = 0.0..=42.0;
 
 fn read(section: &Section<'_>, kind: &'static Kind) -> Option<Box<dyn SensorConfig>> {
     let bus = if section.has("bus") { section.optional("bus") } else { Some(1) };
@@ -30,13 +37,23 @@ fn read(section: &Section<'_>, kind: &'static Kind) -> Option<Box<dyn SensorConf
     let wanted: &[Quantity] = if kind.compensated.is_some() { &[Quantity::Temperature] } else { &[] };
     let compensation =
         if kind.compensated.is_some() { Compensation::read(section, wanted) } else { Some(Compensation::default()) };
+    let salinity =
+        if kind.salted && section.has("salinity") { section.optional("salinity").map(Some) } else { Some(None) };
+    if let Some(Some(ppt)) = salinity
+        && !SALINITIES.contains(&ppt)
+    {
+        let hint = "it is in g of salt in a kg of water (ppt): 35 in the sea, at most 42";
+        section.wrong("salinity", format!("no water has a salinity of {ppt} ppt"), hint);
+        return None;
+    }
     let (bus, address) = (bus?, address?);
     if !(0x08..=0x77).contains(&address) {
         let hint = format!("it is at {:#04x}, unless it was changed to another from 0x08 to 0x77", kind.address);
         section.wrong("address", format!("an {} cannot be at address {address:#04x}", kind.chip), hint);
         return None;
     }
-    Some(Box::new(Config { kind, place: OnI2c { chip: kind.chip, bus, address }, compensation: compensation? }))
+    let place = OnI2c { chip: kind.chip, bus, address };
+    Some(Box::new(Config { kind, place, compensation: compensation?, salinity: salinity? }))
 }
 
 impl SensorConfig for Config {
@@ -44,12 +61,8 @@ impl SensorConfig for Config {
         self.kind.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -57,8 +70,8 @@ impl SensorConfig for Config {
     }
 
     fn deadline(&self) -> Duration {
-        // Six commands when it is opened, or the end of a measurement, a calibration and its state.
-        Duration::from_secs(8)
+        // Seven commands when it is opened, or the end of a measurement, a calibration and its state.
+        Duration::from_secs(10)
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
@@ -74,13 +87,16 @@ impl SensorConfig for Config {
         if self.kind.channels.iter().any(|channel| channel.quantity == Quantity::Temperature) {
             celsius(&mut chip)?;
         }
+        if let Some(ppt) = self.salinity {
+            salinity(&mut chip, ppt)?;
+        }
         let compensation = self.compensation.clone();
         // It keeps the temperature of the last compensated measurement while it has power.
         if let Some(usual) = self.kind.compensated.filter(|_| compensation.channels().is_empty()) {
             ask(&mut chip, &format!("T,{usual}"), COMMAND)?;
         }
-        let (temperature, now, begun) = (None, Monotonic::default(), None);
-        Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, temperature, now, begun }))
+        let (now, begun) = (Monotonic::default(), None);
+        Ok(Box::new(Ezo { chip, kind: self.kind, parts, compensation, now, begun }))
     }
 }
 
@@ -109,9 +125,8 @@ fn hear(chip: &mut I2cDevice, command: &str) -> Result<String, DriverError> {
         chip.read(&mut answer)?;
         let (code, text) = (answer[0], answer[1..].split(|byte| *byte == 0).next().unwrap_or_default());
         return match code {
-            1 if text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
-                Ok(String::from_utf8_lossy(text).into_owned())
-            }
+            // There is a µ in one that is no number.
+            1 if !text.iter().any(u8::is_ascii_control) => Ok(String::from_utf8_lossy(text).into_owned()),
             1 => Err(DriverError::corrupt(chip.name(), "its answer is no text; shorten the cable")),
             2 => Err(DriverError::no_value(chip.name(), format!("it does not know the command `{command}`"))),
             254 => {
@@ -151,13 +166,23 @@ fn celsius(chip: &mut I2cDevice) -> Result<(), DriverError> {
     Ok(())
 }
 
+/// Tells it how salty the water is. It keeps that in a memory which wears out: only if it is something else.
+fn salinity(chip: &mut I2cDevice, ppt: f64) -> Result<(), DriverError> {
+    // `?S,37.5,ppt` or `?S,50000,µS`, by the unit in which it was told.
+    let answer = ask(chip, "S,?", COMMAND)?;
+    let told: Option<f64> = answer.strip_suffix(",ppt").and_then(|rest| rest.rsplit(',').next()?.trim().parse().ok());
+    if told.is_none_or(|told| (told - ppt).abs() > 0.1) {
+        ask(chip, &format!("S,{ppt:.1},ppt"), COMMAND)?;
+    }
+    Ok(())
+}
+
 struct Ezo {
     chip: I2cDevice,
     kind: &'static Kind,
     /// So many numbers are in an answer, those of the channels first.
     parts: usize,
     compensation: Compensation,
-    temperature: Option<f64>,
     now: Monotonic,
     /// When the measurement was begun that is to be fetched.
     begun: Option<Monotonic>,
@@ -165,13 +190,9 @@ struct Ezo {
 
 impl Ezo {
     fn begin(&mut self) -> Result<(), DriverError> {
-        let command = match (self.compensation.channels(), self.temperature) {
-            ([], _) => "R".to_owned(),
-            (_, Some(celsius)) => format!("RT,{celsius:.2}"),
-            ([channel, ..], None) => {
-                let what = format!("{channel}, by which it is compensated, has no value");
-                return Err(DriverError::no_value(self.chip.name(), what));
-            }
+        let command = match self.compensation.needed(Quantity::Temperature, self.chip.name())? {
+            Some(celsius) => format!("RT,{celsius:.2}"),
+            None => "R".to_owned(),
         };
         Ok(self.chip.write(command.as_bytes())?)
     }
@@ -195,7 +216,7 @@ impl Ezo {
 
 impl Driver for Ezo {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.temperature = self.compensation.value(Quantity::Temperature, inputs);
+        self.compensation.hear(inputs);
     }
 
     fn at(&mut self, now: Monotonic) {

@@ -7,7 +7,7 @@ use super::text::TextValue;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware};
-use crate::model::Claim;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - The first line of the file is the number, as a state also on, off, true, false, open or closed. `pointer` takes it from JSON instead:
@@ -52,13 +52,9 @@ impl SensorConfig for Config {
         &self.channels
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
+    fn wiring(&self) -> Wiring {
         // A share in the network may hang, and holds up nobody else then.
-        format!("file {}", self.path.display())
+        Wiring::unclaimed(format!("file {}", self.path.display()))
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -6,8 +6,8 @@ use super::tally::Tally;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Edge, Hardware, PulseCounter};
-use crate::model::{Claim, Monotonic, Quantity};
-use crate::wiring::OnInput;
+use crate::model::{Monotonic, Quantity};
+use crate::wiring::{OnInput, Wiring};
 
 const ABOUT: &str = "\
 - Channels: `flow` in L/min and `volume` in L since the daemon began to count. The first reading has no flow yet: it takes two.
@@ -67,12 +67,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.input.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.input.lane()
+    fn wiring(&self) -> Wiring {
+        self.input.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -12,7 +12,7 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Delay, Echo, Hardware};
 use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::pin;
+use crate::wiring::{Wiring, pin};
 
 const ABOUT: &str = "\
 - Range: 20 to 4000 mm (±3 mm at best), straight ahead, within 15° to either side. Each reading is the middle one of three.
@@ -67,13 +67,9 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Pin(self.trigger), Claim::Pin(self.echo)]
-    }
-
-    fn lane(&self) -> String {
+    fn wiring(&self) -> Wiring {
         // It takes a quarter of a second, for which no other pin should wait.
-        format!("echo-{}", self.echo)
+        Wiring { claims: vec![Claim::Pin(self.trigger), Claim::Pin(self.echo)], lane: format!("echo-{}", self.echo) }
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -86,7 +82,6 @@ impl SensorConfig for Config {
             echo: hardware.echo(self.trigger, self.echo)?,
             delay: hardware.delay(),
             compensation: self.compensation.clone(),
-            temperature: None,
         }))
     }
 }
@@ -104,23 +99,15 @@ struct Ranger {
     echo: Box<dyn Echo>,
     delay: Delay,
     compensation: Compensation,
-    temperature: Option<f64>,
 }
 
 impl Driver for Ranger {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.temperature = self.compensation.value(Quantity::Temperature, inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let celsius = match (self.compensation.channels(), self.temperature) {
-            ([], _) => USUAL,
-            (_, Some(celsius)) => celsius,
-            ([channel, ..], None) => {
-                let what = format!("{channel}, by which it is compensated, has no value");
-                return Err(DriverError::no_value(&self.name, what));
-            }
-        };
+        let celsius = self.compensation.needed(Quantity::Temperature, &self.name)?.unwrap_or(USUAL);
         let mut times = [None; 3];
         for (number, time) in times.iter_mut().enumerate() {
             if number > 0 {
@@ -204,7 +191,6 @@ mod tests {
                 echo: Box::new(Echoes(echoes.to_vec())),
                 delay: Recorded::default().delay(),
                 compensation: Compensation::default(),
-                temperature: None,
             };
             let distance = ranger.read().ok().map(|values| (values[0] * 100.0).round() / 100.0);
             assert_eq!(distance, expected);

@@ -2,13 +2,12 @@
 //!
 //! Source: the kernel's Documentation/ABI/testing/sysfs-class-hwmon.
 
-use std::path::PathBuf;
-
-use super::kernel::{Class, KernelValue, number};
+use super::kernel::{Class, KernelValue};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
-use crate::hardware::{Files, Hardware};
-use crate::model::{Claim, Quantity};
+use crate::hardware::Hardware;
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - `device` is the text of the file `name` in `/sys/class/hwmon/hwmon0` (or 1, 2 …), and `input` a file beside it: `temp1_input`,
@@ -49,46 +48,23 @@ static CLASS: Class = Class {
 };
 
 #[derive(Debug, Clone)]
-struct Config {
-    value: KernelValue,
-    channels: [Channel; 1],
-}
+struct Config(KernelValue);
 
 fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
-    let value = KernelValue::read(section, &CLASS)?;
-    let channels = [Channel { name: value.quantity.name(), quantity: value.quantity }];
-    Some(Box::new(Config { value, channels }))
+    Some(Box::new(Config(KernelValue::read(section, &CLASS)?)))
 }
 
 impl SensorConfig for Config {
     fn channels(&self) -> &[Channel] {
-        &self.channels
+        self.0.channels()
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "hwmon".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("hwmon")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
-        let (path, files) = (self.value.find(hardware)?, hardware.files());
-        Ok(Box::new(Hwmon { value: self.value.clone(), files, path }))
-    }
-}
-
-struct Hwmon {
-    value: KernelValue,
-    files: Files,
-    path: PathBuf,
-}
-
-impl Driver for Hwmon {
-    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let value = number(&self.path, &self.files.read(&self.path)?)?;
-        Ok(vec![self.value.scaled(value)])
+        Ok(self.0.open(hardware, self.0.find(hardware)?, 0.0, 1.0))
     }
 }
 

@@ -3,8 +3,8 @@
 //! The chip has a clock of its own kind, which a pin makes here. A pulse that lasts longer than 60 µs, because the machine was busy, switches
 //! the chip off: what follows reads as ones, and it begins anew. So three conversions are taken, of which two must agree.
 //!
-//! Source: Avia HX711 datasheet, "Serial Interface", "Reset and Power-Down" and figure 2. Own code: the `hx711` crate is for embedded-hal 0.2,
-//! and takes what it reads after a pulse too long for a weight.
+//! Source: Avia HX711 datasheet, "Serial Interface", "Reset and Power-Down" and figure 2. Own code: `hx711` 0.7 waits without end for a
+//! chip that is not there, and takes what it reads after a pulse too long for a weight.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Active, Delay, DigitalInput, DigitalOutput, Hardware, HardwareError, InputSettings, Pull};
 use crate::model::{Claim, Quantity};
-use crate::wiring::pin;
+use crate::wiring::{Wiring, pin};
 
 const ABOUT: &str = "\
 - Range: that of the load cell; the chip gives 24 bits of ±20 mV, of which about 17 hold still.
@@ -78,13 +78,9 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        vec![Claim::Pin(self.data), Claim::Pin(self.clock)]
-    }
-
     /// One of its own, for it waits long and shares nothing.
-    fn lane(&self) -> String {
-        format!("hx711-{}", self.data)
+    fn wiring(&self) -> Wiring {
+        Wiring { claims: vec![Claim::Pin(self.data), Claim::Pin(self.clock)], lane: format!("hx711-{}", self.data) }
     }
 
     /// Three conversions, each after a reset.

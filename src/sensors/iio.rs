@@ -2,13 +2,14 @@
 //!
 //! Source: the kernel's Documentation/ABI/testing/sysfs-bus-iio.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::kernel::{Class, KernelValue, number};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Files, Hardware, HardwareError};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - For chips that homeostat has no driver of, and the kernel has: `dtoverlay=i2c-sensor,…` in `/boot/firmware/config.txt` lists them.
@@ -57,41 +58,32 @@ static CLASS: Class = Class {
 };
 
 #[derive(Debug, Clone)]
-struct Config {
-    value: KernelValue,
-    channels: [Channel; 1],
-}
+struct Config(KernelValue);
 
 fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
-    let value = KernelValue::read(section, &CLASS)?;
-    let channels = [Channel { name: value.quantity.name(), quantity: value.quantity }];
-    Some(Box::new(Config { value, channels }))
+    Some(Box::new(Config(KernelValue::read(section, &CLASS)?)))
 }
 
 impl SensorConfig for Config {
     fn channels(&self) -> &[Channel] {
-        &self.channels
+        self.0.channels()
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "iio".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("iio")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
-        let (path, files) = (self.value.find(hardware)?, hardware.files());
+        let (path, files) = (self.0.find(hardware)?, hardware.files());
         let (offset, scale) = match path.file_name().and_then(|name| name.to_str()?.strip_suffix("_raw")) {
             Some(stem) => {
                 let offset = beside(&files, &path, stem, "_offset")?.unwrap_or(0.0);
                 let scale = beside(&files, &path, stem, "_scale")?;
-                (offset, scale.or(self.value.has_known_unit().then_some(1.0)).ok_or_else(|| unit_unknown(&path, stem))?)
+                (offset, scale.or(self.0.has_known_unit().then_some(1.0)).ok_or_else(|| unit_unknown(&path, stem))?)
             }
             None => (0.0, 1.0),
         };
-        Ok(Box::new(Iio { value: self.value.clone(), files, path, offset, scale }))
+        Ok(self.0.open(hardware, path, offset, scale))
     }
 }
 
@@ -121,21 +113,6 @@ fn shared(stem: &str) -> Vec<String> {
 fn unit_unknown(path: &Path, stem: &str) -> DriverError {
     let what = format!("there is no `{stem}_scale` beside it, so that nobody knows its unit; write the key `scale`");
     DriverError::no_value(&path.display().to_string(), what)
-}
-
-struct Iio {
-    value: KernelValue,
-    files: Files,
-    path: PathBuf,
-    offset: f64,
-    scale: f64,
-}
-
-impl Driver for Iio {
-    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let raw = number(&self.path, &self.files.read(&self.path)?)?;
-        Ok(vec![self.value.scaled((raw + self.offset) * self.scale)])
-    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ use super::ina::{ADDRESSES, CHANNELS, SETTING, unchanged};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::Claim;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 26 V (±0.5 %), and 0.32 V over the shunt either way: ±3.2 A with the usual 0.1 Ω, in steps of 0.1 mA.
@@ -69,12 +68,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -10,8 +10,7 @@ use super::ina::{ADDRESSES, CHANNELS, SETTING, unchanged};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::Claim;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 36 V and ±15 A (±0.15 %), in steps of 1.25 mV, 1.25 mA and 10 mW.
@@ -47,12 +46,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

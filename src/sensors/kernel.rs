@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::DriverError;
+use super::{Channel, Driver, DriverError};
 use crate::config::Section;
-use crate::hardware::Hardware;
+use crate::hardware::{Files, Hardware};
 use crate::model::Quantity;
 
 /// Where a kind of device stands in /sys.
@@ -29,8 +29,7 @@ const MOST: u32 = 64;
 pub struct KernelValue {
     class: &'static Class,
     place: Place,
-    /// What it measures; its name is also the channel's.
-    pub quantity: Quantity,
+    channel: Channel,
     /// What makes the quantity's unit of the file's, and whether the key `scale` says so.
     scale: f64,
     scale_is_given: bool,
@@ -63,7 +62,14 @@ impl KernelValue {
         let units = |quantity| class.units.iter().find(|(one, _)| *one == quantity).map_or(1.0, |(_, factor)| *factor);
         let scale = if section.has("scale") { section.optional("scale") } else { quantity.map(units) };
         let scale_is_given = section.has("scale");
-        Some(Self { class, place: place?, quantity: quantity?, scale: scale?, scale_is_given })
+        let quantity = quantity?;
+        let channel = Channel { name: quantity.name(), quantity };
+        Some(Self { class, place: place?, channel, scale: scale?, scale_is_given })
+    }
+
+    /// The only one, called as its quantity.
+    pub fn channels(&self) -> &[Channel] {
+        std::slice::from_ref(&self.channel)
     }
 
     /// Where the file is now.
@@ -76,12 +82,27 @@ impl KernelValue {
 
     /// Whether somebody said what the file's unit is, or does not care.
     pub fn has_known_unit(&self) -> bool {
-        self.scale_is_given || self.quantity == Quantity::Number
+        self.scale_is_given || self.channel.quantity == Quantity::Number
     }
 
-    /// What the kernel gives, in the quantity's unit.
-    pub fn scaled(&self, value: f64) -> f64 {
-        value * self.scale
+    /// Reads the file at `path` from now on. The kernel's number becomes a value of the kernel's unit by `offset`, which comes first, and
+    /// `scale`: 0 and 1 where it is one already.
+    pub fn open(&self, hardware: &dyn Hardware, path: PathBuf, offset: f64, scale: f64) -> Box<dyn Driver> {
+        Box::new(KernelFile { files: hardware.files(), path, offset, scale: scale * self.scale })
+    }
+}
+
+struct KernelFile {
+    files: Files,
+    path: PathBuf,
+    offset: f64,
+    scale: f64,
+}
+
+impl Driver for KernelFile {
+    fn read(&mut self) -> Result<Vec<f64>, DriverError> {
+        let value = number(&self.path, &self.files.read(&self.path)?)?;
+        Ok(vec![(value + self.offset) * self.scale])
     }
 }
 

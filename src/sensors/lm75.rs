@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT_LM75: &str = "\
 - Range: -55 to 125 °C (±2 °C) in steps of 0.125 °C. `bits = 9` for an LM75 of TI or National, which has steps of 0.5 °C.
@@ -105,12 +105,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -7,8 +7,8 @@ use embedded_hal::spi::SpiDevice;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, Spi, SpiSettings};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSpi;
+use crate::model::Quantity;
+use crate::wiring::{OnSpi, Wiring};
 
 const ABOUT: &str = "\
 - Range: by its type -270 to 1800 °C in steps of 0.25 °C (K: ±2 °C from -20 to 700 °C). The letter on the chip (MAX31855K, J, N, T, S, R
@@ -49,12 +49,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

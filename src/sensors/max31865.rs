@@ -14,8 +14,8 @@ use embedded_hal::spi::SpiDevice;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::{Frequency, Section};
 use crate::hardware::{Delay, Hardware, HardwareError, Spi, SpiSettings};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSpi;
+use crate::model::Quantity;
+use crate::wiring::{OnSpi, Wiring};
 
 const ABOUT: &str = "\
 - Range: -200 to 850 °C (±0.5 °C, and what the probe's class adds), in steps of about 0.03 °C.
@@ -93,12 +93,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

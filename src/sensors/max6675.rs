@@ -9,8 +9,8 @@ use embedded_hal::spi::SpiDevice;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::{Section, Value};
 use crate::hardware::{Hardware, Spi, SpiSettings};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSpi;
+use crate::model::Quantity;
+use crate::wiring::{OnSpi, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 1024 °C in steps of 0.25 °C (±3 °C up to 700 °C), type K only. No frost: below 0 °C there is no value. Out of
@@ -55,12 +55,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -11,8 +11,8 @@ use super::moisture::Moisture;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, Spi, SpiSettings};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSpi;
+use crate::model::Quantity;
+use crate::wiring::{OnSpi, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 V to the voltage at VREF, in 1024 steps. One table for each input; up to eight share a chip.
@@ -80,12 +80,8 @@ impl SensorConfig for Config {
         if self.moisture.is_some() { CHANNELS } else { &CHANNELS[..1] }
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims_part(self.input)
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring_of(self.input)
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

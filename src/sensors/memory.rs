@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::hardware::{Files, Hardware};
-use crate::model::{Claim, Quantity};
+use crate::model::Quantity;
+use crate::wiring::Wiring;
 
 const ABOUT: &str = "\
 - Channels: `used`, in % of all memory, and `available`, in MB: what programs can still have, caches that would be given up included.
@@ -36,12 +37,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "machine".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("machine")
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, messages};
 use crate::config::Section;
 use crate::hardware::{Hardware, Uart};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSerial;
+use crate::model::Quantity;
+use crate::wiring::{OnSerial, Wiring};
 
 const ABOUT: &str = "\
 - Range: 400 to 2000 or 5000 ppm by its type (±50 ppm and 5 %).
@@ -52,12 +52,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

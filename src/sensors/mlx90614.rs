@@ -9,8 +9,8 @@
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, crc};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: -70 to 380 °C of what it looks at, -40 to 125 °C of itself (±0.5 °C near room temperature). It sees the mean of all in its view,
@@ -69,12 +69,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.place.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.place.lane()
+    fn wiring(&self) -> Wiring {
+        self.place.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

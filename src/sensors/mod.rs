@@ -82,6 +82,7 @@ use crate::config::Section;
 use crate::hardware::simulated::Chip;
 use crate::hardware::{Hardware, HardwareError, StandIn, Wake};
 use crate::model::{ChannelId, Claim, Monotonic, Quantity, SensorId};
+use crate::wiring::Wiring;
 
 /// Every sensor driver there is.
 #[rustfmt::skip]
@@ -216,11 +217,8 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// What one read gives, in this order.
     fn channels(&self) -> &[Channel];
 
-    /// What the device occupies.
-    fn claims(&self) -> Vec<Claim>;
-
-    /// The lane it is read through: `i2c-1`, `w1`.
-    fn lane(&self) -> String;
+    /// What it occupies, and the lane it is read through.
+    fn wiring(&self) -> Wiring;
 
     /// Channels of other sensors that its values depend on, such as the air's humidity for a gas sensor.
     fn inputs(&self) -> &[ChannelId] {
@@ -248,6 +246,19 @@ pub trait SensorConfig: fmt::Debug + Send + Sync {
     /// The chip as the simulated world has it, speaking the real chip's registers; `None` if there is none yet.
     fn chip(&self) -> Option<Chip> {
         None
+    }
+}
+
+// Not in the trait, so that a driver says it at one place only.
+impl dyn SensorConfig + '_ {
+    /// What the device occupies.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.wiring().claims
+    }
+
+    /// The lane it is read through: `i2c-1`, `w1`.
+    pub fn lane(&self) -> String {
+        self.wiring().lane
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, messages};
 use crate::config::Section;
 use crate::hardware::{Hardware, Uart};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSerial;
+use crate::model::Quantity;
+use crate::wiring::{OnSerial, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 500 µg/m³ (±10 %, below 100 µg/m³ ±10 µg/m³), at 0 to 95 % humidity; fog and steam count as dust.
@@ -54,12 +54,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     /// It sends in its own time.

@@ -10,8 +10,8 @@ use super::pace::{self, Rhythm};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 400 to 10000 ppm (±30 ppm and 3 %), -40 to 70 °C (±0.5 °C; it warms itself), 0 to 100 % (±3 %).
@@ -78,12 +78,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -93,7 +89,7 @@ impl SensorConfig for Config {
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
         let chip = self.at.open(hardware)?;
         let compensation = self.compensation.clone();
-        let mut driver = Scd30 { chip, compensation, rhythm: Rhythm::default(), pressure: None, told_pressure: 0 };
+        let mut driver = Scd30 { chip, compensation, rhythm: Rhythm::default(), told_pressure: 0 };
         driver.keep(MEASURING_INTERVAL, INTERVAL)?;
         driver.keep(SELF_CALIBRATION, u16::from(self.automatic))?;
         driver.keep(ALTITUDE, self.altitude)?;
@@ -124,18 +120,17 @@ struct Scd30 {
     compensation: Compensation,
     rhythm: Rhythm,
     /// hPa, of the barometer.
-    pressure: Option<f64>,
     told_pressure: u16,
 }
 
 impl Driver for Scd30 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.pressure = self.compensation.value(Quantity::Pressure, inputs);
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let pressure =
-            self.pressure.filter(|hectopascal| PRESSURES.contains(hectopascal)).map(|hpa| hpa.round() as u16);
+        let pressure = self.compensation.value(Quantity::Pressure).filter(|hpa| PRESSURES.contains(hpa));
+        let pressure = pressure.map(|hpa| hpa.round() as u16);
         if let Some(pressure) = pressure.filter(|pressure| pressure.abs_diff(self.told_pressure) >= WORTH_TELLING) {
             self.set(START, pressure)?;
             self.told_pressure = pressure;

@@ -10,8 +10,8 @@ use super::pace::{self, Rhythm};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::{ChannelId, Quantity};
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 400 to 2000 ppm (SCD40, ±50 ppm and 5 %) or 5000 ppm (SCD41, ±40 ppm and 5 %); -10 to 60 °C (±0.8 °C), 0 to 100 % (±6 %).
@@ -83,12 +83,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -97,8 +93,7 @@ impl SensorConfig for Config {
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {
         let chip = self.at.open(hardware)?;
-        let mut driver =
-            Scd4x { chip, config: self.clone(), rhythm: Rhythm::default(), pressure: None, told_pressure: None };
+        let mut driver = Scd4x { chip, config: self.clone(), rhythm: Rhythm::default(), told_pressure: None };
         // While it measures it takes no settings, and nobody can ask whether it does.
         driver.stop()?;
         // Nothing is made of the number, but its check sums tell this chip from others.
@@ -138,18 +133,17 @@ struct Scd4x {
     config: Config,
     rhythm: Rhythm,
     /// hPa, of the barometer.
-    pressure: Option<f64>,
     told_pressure: Option<u16>,
 }
 
 impl Driver for Scd4x {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.pressure = self.config.compensation.value(Quantity::Pressure, inputs);
+        self.config.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let pressure =
-            self.pressure.filter(|hectopascal| PRESSURES.contains(hectopascal)).map(|hpa| hpa.round() as u16);
+        let pressure = self.config.compensation.value(Quantity::Pressure).filter(|hpa| PRESSURES.contains(hpa));
+        let pressure = pressure.map(|hpa| hpa.round() as u16);
         if pressure.is_some() && pressure != self.told_pressure {
             self.set(PRESSURE, pressure.unwrap_or_default())?;
             self.told_pressure = pressure;
@@ -162,7 +156,7 @@ impl Driver for Scd4x {
         if ppm == 0 {
             return Err(DriverError::no_value(self.chip.name(), "it says 0 ppm; if it stays so, the chip is broken"));
         }
-        let values = vec![f64::from(ppm), sensirion::celsius(temperature), percent(humidity)];
+        let values = vec![f64::from(ppm), sensirion::celsius(temperature), sensirion::percent(humidity)];
         Ok(self.rhythm.ready(values))
     }
 
@@ -201,11 +195,6 @@ impl Scd4x {
         let [answer] = sensirion::words(&mut self.chip)?;
         Ok(answer)
     }
-}
-
-/// `read_measurement`
-fn percent(word: u16) -> f64 {
-    100.0 * f64::from(word) / 65535.0
 }
 
 /// ppm

@@ -8,8 +8,8 @@ use super::pace::{self, Rhythm};
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, messages};
 use crate::config::{Section, written};
 use crate::hardware::{Hardware, Uart};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnSerial;
+use crate::model::Quantity;
+use crate::wiring::{OnSerial, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 999.9 µg/m³ (±15 %, at least ±10 µg/m³), at 0 to 70 % humidity; above, droplets count as dust.
@@ -74,12 +74,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     /// It sends in its own time, and is spoken to up to five times when it is opened.

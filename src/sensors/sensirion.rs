@@ -28,7 +28,7 @@ pub fn celsius(word: u16) -> f64 {
     175.0f64.mul_add(f64::from(word) / 65535.0, -45.0)
 }
 
-/// % of the SHT3x and the SHTC3: 0 to 100 over the whole word.
+/// % of the SHT3x, the SHTC3 and the SCD4x: 0 to 100 over the whole word.
 pub fn percent(word: u16) -> f64 {
     100.0 * f64::from(word) / 65535.0
 }

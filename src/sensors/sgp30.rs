@@ -10,9 +10,9 @@ use super::compensation::Compensation;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, pace, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
+use crate::model::{ChannelId, Quantity};
 use crate::panics::locked;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 60000 ppb of organic compounds (±15 %), 400 to 60000 ppm of carbon dioxide, as it infers it from hydrogen: of people, and
@@ -67,12 +67,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -126,9 +122,7 @@ struct Sgp30 {
 
 impl Driver for Sgp30 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        if let Some((celsius, percent)) = self.compensation.climate(inputs) {
-            self.vapour = vapour(celsius, percent);
-        }
+        self.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
@@ -148,6 +142,9 @@ impl Sgp30 {
             None => self.start()?,
         };
         self.seconds = Some(seconds);
+        if let Some((celsius, percent)) = self.compensation.climate() {
+            self.vapour = vapour(celsius, percent);
+        }
         if self.vapour != self.told_vapour {
             sensirion::tell(&mut self.chip, &sensirion::message(SET_HUMIDITY, &[self.vapour]), SETTING)?;
             self.told_vapour = self.vapour;

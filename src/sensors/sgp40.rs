@@ -11,9 +11,9 @@ use super::voc_index::VocIndex;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, pace, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{ChannelId, Claim, Quantity};
+use crate::model::{ChannelId, Quantity};
 use crate::panics::locked;
-use crate::wiring::OnI2c;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: an index of organic compounds from 1 to 500; 100 is the usual air of the last day, more is fouler. It has no absolute scale.
@@ -62,12 +62,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.at.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.at.lane()
+    fn wiring(&self) -> Wiring {
+        self.at.wiring()
     }
 
     fn inputs(&self) -> &[ChannelId] {
@@ -78,7 +74,7 @@ impl SensorConfig for Config {
         let mut chip = self.at.open(hardware)?;
         // Nothing is made of the number, but its check sums tell this chip from others.
         sensirion::ask::<3>(&mut chip, SERIAL, Duration::from_millis(1))?;
-        Ok(Box::new(Sgp40 { chip, config: self.clone(), climate: None }))
+        Ok(Box::new(Sgp40 { chip, config: self.clone() }))
     }
 }
 
@@ -93,16 +89,15 @@ const USUAL: (f64, f64) = (25.0, 50.0);
 struct Sgp40 {
     chip: I2cDevice,
     config: Config,
-    climate: Option<(f64, f64)>,
 }
 
 impl Driver for Sgp40 {
     fn hear(&mut self, inputs: &[Option<f64>]) {
-        self.climate = self.config.compensation.climate(inputs);
+        self.config.compensation.hear(inputs);
     }
 
     fn read(&mut self) -> Result<Vec<f64>, DriverError> {
-        let (celsius, percent) = self.climate.unwrap_or(USUAL);
+        let (celsius, percent) = self.config.compensation.climate().unwrap_or(USUAL);
         let words = [humidity(percent), temperature(celsius)];
         sensirion::tell(&mut self.chip, &sensirion::message(MEASURE, &words), MEASURING)?;
         let [ticks] = sensirion::words(&mut self.chip)?;

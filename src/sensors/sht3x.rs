@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig, sensirion};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: -40 to 125 °C (±0.2 °C; SHT35 and SHT85 ±0.1 °C), 0 to 100 % (±2 %; SHT35 and SHT85 ±1.5 %).
@@ -52,12 +52,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

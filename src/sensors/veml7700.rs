@@ -3,16 +3,16 @@
 //! The chip does not say when a measurement is ready. So each read sets it up anew, waits for two integrations, since the first may have
 //! begun before the setting came, and reads the setting back, which is another if the chip lost its power meanwhile.
 //!
-//! Source: Vishay 84286 revision 1.7 (its resolution, which was 0.0036 lx before) and application note 84323. Own code: `veml6030` 0.1 is
-//! for embedded-hal 0.2.
+//! Source: Vishay 84286 revision 1.7 (its resolution, which was 0.0036 lx before) and application note 84323. Own code: `veml6030` 1.0
+//! still has the resolution of before; `veml7700` 0.3 leaves it to its user when a value is one of what was set, and brings three more crates.
 
 use std::time::Duration;
 
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 0 to 120 000 lx (±10 %), in steps of 0.13 lx below 100 lx and of 2 lx above. It sees as the eye does, which is not as leaves do.
@@ -48,12 +48,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, HardwareError, I2cDevice};
-use crate::model::{Claim, Quantity};
-use crate::wiring::OnI2c;
+use crate::model::Quantity;
+use crate::wiring::{OnI2c, Wiring};
 
 const ABOUT: &str = "\
 - Range: 50 to 1200 mm (±5 %), within a cone of 25°. Take care that nothing else is in it: a tank's wall, a pipe, the rim.
@@ -51,12 +51,8 @@ impl SensorConfig for Config {
         CHANNELS
     }
 
-    fn claims(&self) -> Vec<Claim> {
-        self.0.claims()
-    }
-
-    fn lane(&self) -> String {
-        self.0.lane()
+    fn wiring(&self) -> Wiring {
+        self.0.wiring()
     }
 
     fn open(&self, hardware: &dyn Hardware) -> Result<Box<dyn Driver>, DriverError> {

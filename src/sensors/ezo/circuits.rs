@@ -90,7 +90,8 @@ pub(in crate::sensors) const DO: Entry = Entry {
         "\
 - Range: 0.01 to 100 mg/L (±0.05 mg/L). Address: 0x61. The output that is off in the circuit is switched on.
 - `compensation = { temperature = \"water.temperature\" }`: warm water holds less oxygen; 20 °C without the key.
-- In water above 2500 µS/cm it shows too much; its own command `S` tells it the salinity, which it keeps without power.
+- In water above 2500 µS/cm it shows too much. `salinity = 35`, in g of salt in a kg of water (ppt), corrects that: 35 is the sea. Without
+  the key it counts with what its own command `S` told it once, which it keeps without power; 0 from the factory.
 - Calibration: `air` with the probe in air, or also `zero` in a solution without oxygen; `clear`.
 "
     ),
@@ -136,6 +137,8 @@ pub(super) struct Kind {
     pub outputs: &'static [&'static str],
     /// If it wants to know the temperature, what it takes it for when nobody has told it, in °C.
     pub compensated: Option<u8>,
+    /// Whether it wants to know how salty the water is.
+    pub salted: bool,
     /// What its first value can be with a probe that is connected.
     pub possible: RangeInclusive<f64>,
     /// Why it is something else.
@@ -154,6 +157,7 @@ impl Kind {
         channels: &[Channel { name: "ph", quantity: Quantity::Acidity }],
         outputs: &[],
         compensated: Some(25),
+        salted: false,
         // Without a probe it says 0 or 14.
         possible: 0.01..=13.99,
         otherwise: PROBE,
@@ -170,6 +174,7 @@ impl Kind {
         ],
         outputs: &["EC", "TDS", "S", "SG"],
         compensated: Some(25),
+        salted: false,
         possible: 0.07..=1e6,
         otherwise: "its probe is dry or not connected, or the water is purer than it can measure",
         steps: &[
@@ -188,6 +193,7 @@ impl Kind {
         channels: &[Channel { name: "redox", quantity: Quantity::RedoxPotential }],
         outputs: &[],
         compensated: None,
+        salted: false,
         possible: -2100.0..=2100.0,
         otherwise: PROBE,
         steps: &[("at", "Cal,"), ("clear", "Cal,clear")],
@@ -202,6 +208,7 @@ impl Kind {
         ],
         outputs: &["mg", "%"],
         compensated: Some(20),
+        salted: true,
         possible: 0.0..=200.0,
         otherwise: PROBE,
         steps: &[("air", "Cal"), ("zero", "Cal,0"), ("clear", "Cal,clear")],
@@ -213,6 +220,7 @@ impl Kind {
         channels: &[Channel { name: "temperature", quantity: Quantity::Temperature }],
         outputs: &[],
         compensated: None,
+        salted: false,
         // Without a probe it says -1023.
         possible: -200.0..=1254.0,
         otherwise: PROBE,

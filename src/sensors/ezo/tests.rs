@@ -125,6 +125,29 @@ fn the_others_tell_one_number() {
 }
 
 #[test]
+fn a_circuit_is_told_of_the_salt_unless_it_knows() {
+    for (answer, told) in [
+        (&b"?S,35,ppt"[..], false),
+        (b"?,S,35.0,ppt", false),
+        (b"?S,35,\xb5S", true),
+        (b"?S,50000,\xc2\xb5S", true),
+        (b"?S,0.0,ppt", true),
+    ] {
+        let board = Recorded::new([says(0x61, "i"), answers(0x61, 1, "?i,DO,1.98")]);
+        board.then([says(0x61, "O,?"), answers(0x61, 1, "?,O,%,mg"), says(0x61, "S,?")]);
+        let mut bytes = [&[1], answer].concat();
+        bytes.resize(LONGEST, 0);
+        board.then([i2c(0x61, &[], &bytes)]);
+        if told {
+            board.then([says(0x61, "S,35.0,ppt"), answers(0x61, 1, "")]);
+        }
+        board.then([says(0x61, "T,20"), answers(0x61, 1, "")]);
+        opened(&DO, "salinity = 35", &board).unwrap();
+        board.done();
+    }
+}
+
+#[test]
 fn a_probe_that_is_not_there_has_no_conductivity() {
     for (answer, possible) in [("0.00,0,0.00", false), ("0.06,0,0.00", false), ("0.07,0,0.00", true)] {
         let board = conductivity();
@@ -216,6 +239,8 @@ fn mistakes_are_told_with_what_would_do() {
         (&EC, "address = 0", "it is at 0x64"),
         (&ORP, "bus = \"1\"", "write 1"),
         (&DO, "compensation = { temperature = \"water\" }", "\"air.temperature\""),
+        (&DO, "salinity = 50000", "at most 42"),
+        (&DO, "salinity = \"sea\"", "write"),
     ] {
         let found = mistakes(entry, keys);
         assert!(found.len() == 1 && found[0].hint.contains(expected), "{keys}: {found:?}");

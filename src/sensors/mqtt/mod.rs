@@ -11,8 +11,7 @@ use super::text::TextValue;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
 use crate::config::Section;
 use crate::hardware::{Hardware, HardwareError};
-use crate::model::Claim;
-use crate::wiring;
+use crate::wiring::{self, Wiring};
 
 const ABOUT: &str = "\
 - `topic`: what is published there, one topic without `+` and `#`. The number is all of it, or stands in JSON at `pointer`
@@ -79,12 +78,8 @@ impl SensorConfig for Config {
     }
 
     /// Several sensors may listen to one topic.
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn lane(&self) -> String {
-        "mqtt".to_owned()
+    fn wiring(&self) -> Wiring {
+        Wiring::unclaimed("mqtt")
     }
 
     fn heard(&self) -> Option<&Heard> {
