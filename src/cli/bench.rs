@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 
 use super::client::{Client, Trouble};
-use super::database::{CONFIGURATIONS, Sorry};
-use super::machine::{board, last_state_directory};
+use super::database::Sorry;
+use super::machine::{board, last_state_directory, usual_configuration};
 use super::{At, Exit, tell};
 use crate::clock::Clock;
 use crate::config::{Config, load, nearest};
@@ -118,8 +118,7 @@ pub fn alone(state: &Path) -> Result<Option<Lock>, Sorry> {
 
 /// The configuration that a person names, or the usual one.
 pub fn configuration(named: Option<PathBuf>) -> Result<(Config, PathBuf), Sorry> {
-    let usual = || CONFIGURATIONS.iter().map(PathBuf::from).find(|file| file.exists());
-    let Some(file) = named.or_else(usual) else {
+    let Some(file) = named.or_else(usual_configuration) else {
         let error = "no homeostat answers, and there is no /etc/homeostat/config.toml and no ./config.toml";
         return Err(Sorry::missing(error, "say which configuration is meant (--config FILE)"));
     };

@@ -12,7 +12,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::client::{Client, SYSTEMD, Trouble};
-use super::machine::{first_directory, last_state_directory};
+use super::machine::{first_directory, last_state_directory, usual_configuration};
 use super::{At, Exit, tell};
 use crate::config::{Wrong, load, nearest};
 use crate::payload::Flushed;
@@ -21,9 +21,6 @@ use crate::store::{Config, FRESH, StoreError};
 
 /// Longer than the daemon gives itself.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// Where a configuration is when nobody names one.
-pub const CONFIGURATIONS: [&str; 2] = ["/etc/homeostat/config.toml", "config.toml"];
 
 /// Which database is meant.
 #[derive(Debug, Args)]
@@ -199,8 +196,8 @@ fn database_of(config: &Path) -> Result<PathBuf, Sorry> {
 
 /// Without a daemon and without a word from the person.
 fn usual() -> Result<PathBuf, Sorry> {
-    match CONFIGURATIONS.iter().map(Path::new).find(|config| config.exists()) {
-        Some(config) => database_of(config),
+    match usual_configuration() {
+        Some(config) => database_of(&config),
         None => Ok(last_state_directory().join(Config::default().path)),
     }
 }

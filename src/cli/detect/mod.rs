@@ -16,8 +16,8 @@ use clap::Args;
 use self::i2c::Bus;
 use super::bench::{Whose, alone, configuration};
 use super::client::Client;
-use super::database::{CONFIGURATIONS, Sorry};
-use super::machine::{last_state_directory, this_board};
+use super::database::Sorry;
+use super::machine::{last_state_directory, this_board, usual_configuration};
 use super::page::{Ink, Page};
 use crate::config::Config;
 use crate::hardware::Hardware;
@@ -102,8 +102,7 @@ fn on_bus(number: u8, board: &Arc<dyn Hardware>, known: Option<&Config>, identif
 /// what is spoken to must not be somebody's output.
 fn known(Whose { config, at }: Whose, must: bool) -> Result<Option<Config>, Sorry> {
     let running = || Some(PathBuf::from(&*Client::new(at.socket).get::<Status<'static>>("status").ok()?.config));
-    let usual = || CONFIGURATIONS.iter().map(PathBuf::from).find(|file| file.try_exists().unwrap_or(true));
-    let Some(file) = config.or_else(running).or_else(usual) else { return Ok(None) };
+    let Some(file) = config.or_else(running).or_else(usual_configuration) else { return Ok(None) };
     match configuration(Some(file)) {
         Ok((config, _)) => Ok(Some(config)),
         Err(sorry) if must => Err(sorry),
