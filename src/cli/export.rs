@@ -1,6 +1,5 @@
 //! `homeostat export`: readings as CSV or JSON lines, on standard output or in a file that is never half written.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -13,6 +12,7 @@ use super::bar::Bar;
 use super::database::{Channels, Database, Sorry, Which, is_same};
 use super::when::{When, when};
 use crate::clock::Clock;
+use crate::files;
 use crate::store::query::{self, Range, Row};
 
 /// Between two looks at how far it is.
@@ -244,11 +244,7 @@ fn in_place(
             Err(error) => Ok(Err(error)),
         };
     }
-    let Some(name) = file.file_name() else { return Ok(Err(io::ErrorKind::IsADirectory.into())) };
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(".new");
-    let beside = file.with_file_name(beside);
+    let Some(beside) = files::beside(file) else { return Ok(Err(io::ErrorKind::IsADirectory.into())) };
     let mut out = match File::create(&beside) {
         Ok(out) => BufWriter::new(out),
         Err(error) => return Ok(Err(error)),
