@@ -210,7 +210,7 @@ impl Entity {
             uniq_id: names.unique(&key),
             def_ent_id: names.entity_id(kind.platform(), parts),
             ent_cat: None,
-            avty: vec![Available { t: names.status() }],
+            avty: vec![Available { t: names.topics.status().to_owned() }],
             avty_mode: "all",
             attributes: None,
             kind,

@@ -17,14 +17,14 @@ const WHOLE_PERCENT: &str = "{{ (value_json.level * 100) | round | int }}";
 
 pub(super) fn entity(output: &Output, names: &Names) -> Entity {
     let parts = [output.id.as_str()];
-    let topic = names.topic(&parts);
+    let topic = names.topics.thing(&parts);
     let kind = if output.remote { commanded(output, &topic, names) } else { watched(output.takes, &topic) };
     let attributes = "{{ {'by': value_json.by, 'why': value_json.why, 'confirmed': value_json.confirmed} | tojson }}";
     Entity::new(names, &parts, title(&parts), kind).with(topic, attributes.into())
 }
 
 fn commanded(output: &Output, topic: &str, names: &Names) -> Kind {
-    let set = names.set(output.id.as_str());
+    let set = names.topics.set(output.id.as_str());
     let (commands, stat_t) = (Commands::to(set.clone()), topic.to_owned());
     let takes_levels = output.takes == Takes::Levels;
     match output.shown() {
