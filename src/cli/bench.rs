@@ -105,14 +105,15 @@ impl Bench {
 
 /// The lock of the state directory, if there is one: two programs on one chip confuse it.
 pub fn alone(state: &Path) -> Result<Option<Lock>, Sorry> {
-    Lock::take_if_there(state).map_err(|error| {
-        let next = match &error {
-            LockError::Held(_) => "leave out --config to ask it, or say where it listens (--socket PATH)",
-            LockError::Io { .. } => {
-                "a homeostat that runs would go unseen: use sudo, or join its group (sudo usermod -aG homeostat $USER)"
-            }
-        };
-        Sorry { exit: Exit::Start, text: format!("error: {error}\n  next   {next}\n") }
+    Lock::take_if_there(state).map_err(|error| match error {
+        LockError::Held(file) => Sorry::taken(
+            format!("a homeostat runs here and has the hardware (it holds {})", file.display()),
+            "leave out --config to ask it, say where it listens (--socket PATH), or stop it first",
+        ),
+        LockError::Io { .. } => Sorry::taken(
+            error,
+            "a homeostat that runs would go unseen: use sudo, or join its group (sudo usermod -aG homeostat $USER)",
+        ),
     })
 }
 

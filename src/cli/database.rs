@@ -60,6 +60,11 @@ impl Sorry {
         Self { exit: Exit::Configuration, text: format!("error: {error}\n  next   {next}\n") }
     }
 
+    /// Somebody has what is needed.
+    pub fn taken(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Start, ..Self::missing(error, next) }
+    }
+
     /// It is there, and it did not work.
     pub fn failed(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Failed, ..Self::missing(error, next) }

@@ -51,7 +51,7 @@ pub fn detect(Detect { identify, whose: Whose { config, at } }: Detect) -> Resul
         // Under a daemon the same chips would be spoken to by two.
         if running.is_some() {
             let error = "a homeostat runs here, and --identify speaks to the chips themselves";
-            return Err(Sorry::missing(error, "stop it first (systemctl stop homeostat), or leave --identify out"));
+            return Err(Sorry::taken(error, "stop it first (systemctl stop homeostat), or leave --identify out"));
         }
         alone(&last_state_directory())?;
     }
