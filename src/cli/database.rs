@@ -1,9 +1,8 @@
 //! Which database `export`, `query` and `backup` read, with the newest readings in it: the one of the daemon that answers, which is asked
 //! to write what it has in memory, or the one that a configuration names.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, process};
@@ -58,6 +57,11 @@ impl Sorry {
     /// What was named is not there.
     pub fn missing(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Configuration, text: format!("error: {error}\n  next   {next}\n") }
+    }
+
+    /// The command line asks for what cannot be.
+    pub fn usage(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::missing(error, next) }
     }
 
     /// Somebody has what is needed.
@@ -166,12 +170,6 @@ impl Database {
             note("no daemon answers: readings since its last flush are missing; they come with its next start");
         }
     }
-}
-
-/// Whether both are the same file, by whatever names.
-pub fn is_same(one: &Path, other: &Path) -> bool {
-    let known = |file: &Path| fs::metadata(file).map(|known| (known.dev(), known.ino()));
-    matches!((known(one), known(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn note(text: &str) {
