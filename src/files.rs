@@ -19,11 +19,7 @@ const MOST_ASIDE: u32 = 9;
 /// The system's, with the file as it was.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(".new");
-    let beside = directory.join(beside);
+    let beside = beside(file).ok_or(io::ErrorKind::InvalidInput)?;
     // A configuration may hold a password: not for everyone.
     let mut new = File::options().write(true).create(true).truncate(true).mode(0o640).open(&beside)?;
     keep_owner(&new, file, directory)?;
@@ -32,6 +28,14 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, file)?;
     // Only with this is the new name itself on the disk.
     File::open(directory)?.sync_all()
+}
+
+/// Where a file is written before it takes the place of another: `.NAME.new` in the same directory. `None` for what has no name, as `/`.
+pub fn beside(file: &Path) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(file.file_name()?);
+    name.push(".new");
+    Some(file.with_file_name(name))
 }
 
 /// What root writes in the daemon's directory (`sudo homeostat set …`) stays the daemon's.

@@ -1,5 +1,7 @@
 //! Where a device is connected, as its table in the file says it: read, claimed, named and opened alike by sensors and outputs.
 
+mod command;
+
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -7,6 +9,8 @@ use toml::de::DeValue;
 use crate::config::{Diagnostic, Section, Value};
 use crate::hardware::{Active, Hardware, HardwareError, I2cDevice, InputSettings, Pull, Spi, SpiSettings, Uart};
 use crate::model::Claim;
+
+pub use command::{command, shell};
 
 /// The highest GPIO on the header of a Raspberry Pi; other boards have chips with more lines, up to 64 of which can be named.
 const LAST_PIN: u8 = 63;

@@ -25,7 +25,7 @@ use homeostat::daemon::things::things;
 use homeostat::message::{ControllerState, Mode, OutputState};
 use homeostat::model::{ControllerId, Level, OutputId, Quantity, Terms, Timestamp};
 use homeostat::mqtt::discovery::{
-    Form, Messages, Moves, Settings, Standing, Takes, Things, changes, filters, is_ours, messages, standing_topic,
+    Form, Messages, Moves, Settings, Standing, Takes, Things, changes, filters, is_ours, messages,
 };
 use homeostat::payload;
 use proptest::prelude::*;
@@ -368,5 +368,4 @@ fn only_our_own_topics_are_ours() {
     for (topic, ours) in cases {
         assert_eq!(is_ours("greenhouse", &settings, topic), ours, "{topic}");
     }
-    assert_eq!(standing_topic("greenhouse"), "homeostat/greenhouse/alarm");
 }

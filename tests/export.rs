@@ -166,10 +166,15 @@ fn a_file_is_there_whole_or_not_at_all_and_a_closed_pipe_is_no_failure() {
     assert_eq!(ask(at, &["export", "--output", "air.csv", "air"]), (0, String::new(), String::new()));
     let file = std::fs::read_to_string(at.join("air.csv")).unwrap();
     assert!(file == ask(at, &["export", "--output", "-"]).1 && file.lines().count() == 50_001);
-    let (code, _, error) = ask(at, &["export", "--output", "homeostat.db"]);
-    assert!(code == 1 && error.contains("is the database itself"), "{error}");
-    let (code, _, error) = ask(at, &["export", "--output", "nowhere/air.csv"]);
-    assert!(code == 4 && error.contains("cannot write to nowhere/air.csv: No such file"), "{error}");
+    for (to, expected, what) in [
+        ("homeostat.db", 1, "is the database itself"),
+        (".", 1, "name a file, ./readings.csv"),
+        ("nowhere/air.csv", 4, "mkdir -p nowhere"),
+        ("air.csv/air.csv", 4, "cannot write to air.csv/air.csv: Not a directory"),
+    ] {
+        let (code, _, error) = ask(at, &["export", "--output", to]);
+        assert!(code == expected && error.contains(what), "{to}: {code} {error}");
+    }
     let (code, _, error) = ask(at, &["export", "--output", "/dev/full"]);
     assert!(code == 4 && error.contains("No space left"), "{error}");
     assert!(!files(at).iter().any(|(name, _)| name.ends_with(".new")));
@@ -222,6 +227,8 @@ fn beside_a_daemon_the_newest_reading_is_there_at_once() {
         let (code, _, error) = ask(at, &["backup", to, "--force"]);
         assert!(code == 1 && error.contains(what), "{error}");
     }
+    let (code, _, error) = ask(at, &["query", "--from", "2999-01-01"]);
+    assert!(code == 2 && error.contains("still to come"), "{error}");
     // An export of the copy is not of the daemon's database.
     let lines = |text: String| text.lines().count() as u64;
     let of_copy = lines(ask(at, &["export", "--database", "copy.db"]).1);
@@ -294,7 +301,7 @@ fn what_is_not_there_is_said_with_the_next_step() {
         (&["export", "--database", "photos.db"], 1, "photos.db is no database of homeostat"),
         (&["export", "--database", "."], 1, ". is no file"),
         (&["export", "--from", "soon"], 2, "write a moment"),
-        (&["export", "--from", "1h", "--to", "2h"], 1, "is not before --to"),
+        (&["export", "--from", "1h", "--to", "2h"], 2, "is not before --to"),
     ];
     for (arguments, code, part) in cases {
         let (found, error) = sorry(arguments);

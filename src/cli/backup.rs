@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::bar::Bar;
-use super::database::{Database, Sorry, Which, is_same};
+use super::database::{Database, Sorry, Which};
+use super::target::may_become;
 use crate::store;
 
 /// What is to be copied to where.
@@ -26,7 +27,8 @@ pub struct Backup {
 /// Copies it.
 pub fn backup(Backup { to, force, which }: Backup) -> Result<(), Sorry> {
     let database = Database::find(which)?;
-    may_become(&to, &database.file, force)?;
+    may_become(&to, &database.file, "homeostat.db")?;
+    is_free(&to, force)?;
     database.mention_what_is_left();
     let mut bar = Bar::new("copying", true);
     store::backup(&database.file, &to, |done, all| bar.at(done, all))?;
@@ -36,17 +38,8 @@ pub fn backup(Backup { to, force, which }: Backup) -> Result<(), Sorry> {
     Ok(())
 }
 
-fn may_become(to: &Path, file: &Path, force: bool) -> Result<(), Sorry> {
+fn is_free(to: &Path, force: bool) -> Result<(), Sorry> {
     let named = to.display();
-    if is_same(to, file) {
-        return Err(Sorry::missing(format!("{named} is the database itself"), "name another file"));
-    }
-    if to.is_dir() {
-        return Err(Sorry::missing(
-            format!("{named} is a directory"),
-            format!("name a file, {}", to.join("homeostat.db").display()),
-        ));
-    }
     if to.exists() && !force {
         return Err(Sorry::missing(format!("{named} is there already"), "name another file, or replace it (--force)"));
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 
 use super::client::{Client, Trouble};
-use super::database::{CONFIGURATIONS, Sorry};
-use super::machine::{board, last_state_directory};
+use super::database::Sorry;
+use super::machine::{board, last_state_directory, usual_configuration};
 use super::{At, Exit, tell};
 use crate::clock::Clock;
 use crate::config::{Config, load, nearest};
@@ -105,21 +105,21 @@ impl Bench {
 
 /// The lock of the state directory, if there is one: two programs on one chip confuse it.
 pub fn alone(state: &Path) -> Result<Option<Lock>, Sorry> {
-    Lock::take_if_there(state).map_err(|error| {
-        let next = match &error {
-            LockError::Held(_) => "leave out --config to ask it, or say where it listens (--socket PATH)",
-            LockError::Io { .. } => {
-                "a homeostat that runs would go unseen: use sudo, or join its group (sudo usermod -aG homeostat $USER)"
-            }
-        };
-        Sorry { exit: Exit::Start, text: format!("error: {error}\n  next   {next}\n") }
+    Lock::take_if_there(state).map_err(|error| match error {
+        LockError::Held(file) => Sorry::taken(
+            format!("a homeostat runs here and has the hardware (it holds {})", file.display()),
+            "leave out --config to ask it, say where it listens (--socket PATH), or stop it first",
+        ),
+        LockError::Io { .. } => Sorry::taken(
+            error,
+            "a homeostat that runs would go unseen: use sudo, or join its group (sudo usermod -aG homeostat $USER)",
+        ),
     })
 }
 
 /// The configuration that a person names, or the usual one.
 pub fn configuration(named: Option<PathBuf>) -> Result<(Config, PathBuf), Sorry> {
-    let usual = || CONFIGURATIONS.iter().map(PathBuf::from).find(|file| file.exists());
-    let Some(file) = named.or_else(usual) else {
+    let Some(file) = named.or_else(usual_configuration) else {
         let error = "no homeostat answers, and there is no /etc/homeostat/config.toml and no ./config.toml";
         return Err(Sorry::missing(error, "say which configuration is meant (--config FILE)"));
     };

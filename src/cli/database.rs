@@ -1,9 +1,8 @@
 //! Which database `export`, `query` and `backup` read, with the newest readings in it: the one of the daemon that answers, which is asked
 //! to write what it has in memory, or the one that a configuration names.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, process};
@@ -12,7 +11,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::client::{Client, SYSTEMD, Trouble};
-use super::machine::{first_directory, last_state_directory};
+use super::machine::{first_directory, last_state_directory, usual_configuration};
 use super::{At, Exit, tell};
 use crate::config::{Wrong, load, nearest};
 use crate::payload::Flushed;
@@ -21,9 +20,6 @@ use crate::store::{Config, FRESH, StoreError};
 
 /// Longer than the daemon gives itself.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// Where a configuration is when nobody names one.
-pub const CONFIGURATIONS: [&str; 2] = ["/etc/homeostat/config.toml", "config.toml"];
 
 /// Which database is meant.
 #[derive(Debug, Args)]
@@ -61,6 +57,16 @@ impl Sorry {
     /// What was named is not there.
     pub fn missing(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Configuration, text: format!("error: {error}\n  next   {next}\n") }
+    }
+
+    /// The command line asks for what cannot be.
+    pub fn usage(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::missing(error, next) }
+    }
+
+    /// Somebody has what is needed.
+    pub fn taken(error: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Start, ..Self::missing(error, next) }
     }
 
     /// It is there, and it did not work.
@@ -166,12 +172,6 @@ impl Database {
     }
 }
 
-/// Whether both are the same file, by whatever names.
-pub fn is_same(one: &Path, other: &Path) -> bool {
-    let known = |file: &Path| fs::metadata(file).map(|known| (known.dev(), known.ino()));
-    matches!((known(one), known(other)), (Ok(one), Ok(other)) if one == other)
-}
-
 fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
@@ -199,8 +199,8 @@ fn database_of(config: &Path) -> Result<PathBuf, Sorry> {
 
 /// Without a daemon and without a word from the person.
 fn usual() -> Result<PathBuf, Sorry> {
-    match CONFIGURATIONS.iter().map(Path::new).find(|config| config.exists()) {
-        Some(config) => database_of(config),
+    match usual_configuration() {
+        Some(config) => database_of(&config),
         None => Ok(last_state_directory().join(Config::default().path)),
     }
 }

@@ -1,6 +1,5 @@
 //! `homeostat export`: readings as CSV or JSON lines, on standard output or in a file that is never half written.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -10,9 +9,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::bar::Bar;
-use super::database::{Channels, Database, Sorry, Which, is_same};
-use super::when::{When, when};
+use super::database::{Channels, Database, Sorry, Which};
+use super::target::may_become;
+use super::when::Between;
 use crate::clock::Clock;
+use crate::files;
 use crate::store::query::{self, Range, Row};
 
 /// Between two looks at how far it is.
@@ -25,12 +26,8 @@ pub struct Export {
     channels: Channels,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// From this moment on: "2026-11-21T08:30:00Z", "2026-11-21 08:30", "2026-11-21", or an age: "12h", "7d"
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    from: Option<When>,
-    /// And before this one
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    to: Option<When>,
+    #[command(flatten)]
+    between: Between,
     /// Every reading, or what is left of them by the minute or the hour: least, mean and most
     #[arg(long, value_enum, default_value_t)]
     resolution: Resolution,
@@ -75,25 +72,18 @@ impl From<Resolution> for query::Resolution {
 
 /// Writes them all. Whoever closes the pipe has seen enough.
 pub fn export(export: Export) -> Result<(), Sorry> {
-    let Export { channels, format, from, to, resolution, output, which } = export;
-    let now = Clock::system().wall();
-    let moment = |when: Option<When>| when.map(|when| when.seen_at(now));
-    let (from, to) = (moment(from), moment(to));
-    if let (Some(from), Some(to)) = (from, to)
-        && from >= to
-    {
-        return Err(Sorry::missing(format!("--from ({from}) is not before --to ({to})"), "swap them"));
-    }
+    let Export { channels, format, between, resolution, output, which } = export;
+    let (from, to) = between.seen_at(Clock::system().wall())?;
     let database = Database::find(which)?;
     let range = Range { channels: database.choose(channels)?, from, to };
     let output = output.filter(|file| file.as_os_str() != "-");
+    if let Some(file) = &output {
+        may_become(file, &database.file, if format == Format::Csv { "readings.csv" } else { "readings.jsonl" })?;
+    }
     let done = match &output {
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
             write(&database, &range, (format, resolution), &mut out, !io::stdout().is_terminal())?
-        }
-        Some(file) if is_same(file, &database.file) => {
-            return Err(Sorry::missing(format!("{} is the database itself", file.display()), "name another file"));
         }
         Some(file) => in_place(file, |out| write(&database, &range, (format, resolution), out, true))?,
     };
@@ -244,11 +234,7 @@ fn in_place(
             Err(error) => Ok(Err(error)),
         };
     }
-    let Some(name) = file.file_name() else { return Ok(Err(io::ErrorKind::IsADirectory.into())) };
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(".new");
-    let beside = file.with_file_name(beside);
+    let Some(beside) = files::beside(file) else { return Ok(Err(io::ErrorKind::IsADirectory.into())) };
     let mut out = match File::create(&beside) {
         Ok(out) => BufWriter::new(out),
         Err(error) => return Ok(Err(error)),

@@ -1,4 +1,4 @@
-//! What `run` and `safe` share: where the state directory is, and which board a configuration means.
+//! What is where on this machine: the state directory, the configuration if nobody names one, and the board that it means.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,14 @@ use crate::lock;
 
 /// The unit's own, for whoever looks after it from a shell.
 const UNIT: &str = "/var/lib/homeostat";
+
+/// Where a configuration is when nobody names one.
+const CONFIGURATIONS: [&str; 2] = ["/etc/homeostat/config.toml", "config.toml"];
+
+/// The configuration when nobody names one: what may be one, as what cannot be looked at has to be told.
+pub fn usual_configuration() -> Option<PathBuf> {
+    CONFIGURATIONS.iter().map(PathBuf::from).find(|file| file.try_exists().unwrap_or(true))
+}
 
 /// systemd's, if it gives one; else where we are.
 pub fn state_directory() -> PathBuf {

@@ -28,6 +28,7 @@ mod set;
 mod spark;
 mod status;
 mod take_over;
+mod target;
 mod when;
 mod why;
 
@@ -217,7 +218,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
-/// Reads a database.
+/// Tells a person why there is nothing to show.
 fn told(done: Result<(), Sorry>) -> Exit {
     match done {
         Ok(()) => Exit::Fine,

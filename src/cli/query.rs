@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::database::{Channels, Database, Sorry, Which};
 use super::page::{Ink, Page, ago};
 use super::spark::Spark;
-use super::when::{When, age, when};
+use super::when::{Between, age};
 use crate::clock::Clock;
 use crate::config::written;
 use crate::model::Timestamp;
@@ -40,12 +40,8 @@ pub struct Query {
     /// So far back: "30m", "24h", "7d" [default: 24h]
     #[arg(long, value_name = "AGE", value_parser = age, conflicts_with = "from")]
     last: Option<Duration>,
-    /// From this moment on: "2026-11-21T08:30:00Z", "2026-11-21 08:30", "2026-11-21", or an age: "12h", "7d"
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    from: Option<When>,
-    /// And before this one [default: now]
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    to: Option<When>,
+    #[command(flatten)]
+    between: Between,
     /// As JSON, one object for each channel
     #[arg(long)]
     json: bool,
@@ -54,16 +50,20 @@ pub struct Query {
 }
 
 /// Reads, and prints.
-pub fn query(Query { channels, last, from, to, json, which }: Query) -> Result<(), Sorry> {
+pub fn query(Query { channels, last, between, json, which }: Query) -> Result<(), Sorry> {
     let database = Database::find(which)?;
     // After the flush, or what was read meanwhile would lie ahead.
     let now = Clock::system().wall();
+    let (from, to) = between.seen_at(now)?;
     let is_now = to.is_none();
-    let to = to.map_or(now, |to| to.seen_at(now));
+    let to = to.unwrap_or(now);
     let last = if from.is_none() { last.or(Some(LAST)) } else { None };
-    let from = from.map_or_else(|| to - last.unwrap_or_default(), |from| from.seen_at(now));
+    let from = from.unwrap_or_else(|| to - last.unwrap_or_default());
     if from >= to {
-        return Err(Sorry::missing(format!("--from ({from}) is not before --to ({to})"), "swap them"));
+        return Err(Sorry::usage(
+            format!("--from ({from}) is still to come"),
+            "give a moment before now, or an age: \"12h\"",
+        ));
     }
     // A reading of this very millisecond is one, too.
     let end = Timestamp::from_millis(to.as_millis().saturating_add(i64::from(is_now)));

@@ -2,15 +2,44 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::database::Sorry;
 use crate::model::Timestamp;
 use crate::store;
 
+/// The range of time that is meant.
+#[derive(Debug, Args)]
+pub struct Between {
+    /// From this moment on: "2026-11-21T08:30:00Z", "2026-11-21 08:30", "2026-11-21", or an age: "12h", "7d"
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    from: Option<When>,
+    /// And before this one
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    to: Option<When>,
+}
+
+impl Between {
+    /// Both moments, as far as they are named.
+    ///
+    /// # Errors
+    /// There is nothing between them.
+    pub fn seen_at(&self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>), Sorry> {
+        let [from, to] = [self.from, self.to].map(|when| when.map(|when| when.seen_at(now)));
+        match (from, to) {
+            (Some(from), Some(to)) if from >= to => {
+                Err(Sorry::usage(format!("--from ({from}) is not before --to ({to})"), "swap them"))
+            }
+            _ => Ok((from, to)),
+        }
+    }
+}
+
 /// A moment, or how long ago it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+enum When {
     /// That moment.
     At(Timestamp),
     /// So long before now.
@@ -19,7 +48,7 @@ pub enum When {
 
 impl When {
     /// The moment.
-    pub fn seen_at(self, now: Timestamp) -> Timestamp {
+    fn seen_at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
             Self::Ago(age) => now - age,
@@ -31,7 +60,7 @@ impl When {
 ///
 /// # Errors
 /// What to write instead.
-pub fn when(text: &str) -> Result<When, String> {
+fn when(text: &str) -> Result<When, String> {
     in_zone(text, &TimeZone::system())
 }
 

@@ -24,15 +24,15 @@ pub(super) struct Announcer {
 #[derive(Debug)]
 enum Stage {
     /// What an earlier process has left is heard, and nothing is said: the broker would forget what there was. With how many
-    /// connections it was tried.
-    Looking { found: Messages, tried: u32 },
+    /// bytes that is, and with how many connections it was tried.
+    Looking { found: Messages, size: usize, tried: u32 },
     /// It is known.
     Telling,
 }
 
 impl Default for Announcer {
     fn default() -> Self {
-        let stage = Stage::Looking { found: Messages::default(), tried: 0 };
+        let stage = Stage::Looking { found: Messages::default(), size: 0, tried: 0 };
         Self { stage, should: Messages::default(), waiting: VecDeque::default(), said: None }
     }
 }
@@ -46,8 +46,9 @@ impl Announcer {
                 self.looked();
                 false
             }
-            Stage::Looking { found, tried } => {
+            Stage::Looking { found, size, tried } => {
                 found.clear();
+                *size = 0;
                 *tried += 1;
                 true
             }
@@ -57,10 +58,12 @@ impl Announcer {
 
     /// An earlier process has left this.
     pub fn found(&mut self, topic: &str, payload: &[u8]) {
-        if let Stage::Looking { found, .. } = &mut self.stage
-            && found.values().map(Vec::len).sum::<usize>() + payload.len() <= MOST
-        {
+        let Stage::Looking { found, size, .. } = &mut self.stage else { return };
+        let before = found.get(topic).map_or(0, |before| topic.len() + before.len());
+        let after = *size - before + topic.len() + payload.len();
+        if after <= MOST {
             found.insert(topic.to_owned(), payload.to_vec());
+            *size = after;
         }
     }
 
@@ -93,7 +96,7 @@ impl Announcer {
     }
 }
 
-/// Bytes; far more than one node makes. Others may publish what they like under its name.
+/// Bytes of topics and payloads; far more than one node makes. Others may publish what they like under its name.
 const MOST: usize = 2 << 20;
 
 /// So many connections may end while it is looked.
@@ -155,6 +158,39 @@ mod tests {
         assert_eq!(said(&mut announcer, &mut outbox), [format!("t {LAMP} true")]);
         outbox.say_again();
         assert!(outbox.next(9).is_some());
+    }
+
+    #[test]
+    fn what_others_leave_under_our_name_does_not_fill_the_memory() {
+        let (mut announcer, mut outbox) = (Announcer::default(), Outbox::default());
+        announcer.connected();
+        let half = vec![b'x'; MOST / 2];
+        let size = |announcer: &Announcer| match &announcer.stage {
+            Stage::Looking { found, size, .. } => {
+                assert_eq!(*size, found.iter().map(|(topic, payload)| topic.len() + payload.len()).sum::<usize>());
+                (found.len(), *size)
+            }
+            Stage::Telling => panic!("it looks"),
+        };
+        let left: [(&str, &[u8], usize); 6] = [
+            ("a", &half, 1),
+            // The same topic again takes no more than once.
+            ("a", &half, 1),
+            ("b", &half[2..], 2),
+            ("c", b"", 2),
+            ("a", b"short", 2),
+            ("c", b"", 3),
+        ];
+        for round in 0..2 {
+            for (topic, payload, count) in left {
+                announcer.found(topic, payload);
+                assert_eq!(size(&announcer).0, count, "{topic} in round {round}");
+            }
+            assert!(announcer.connected());
+            assert_eq!(size(&announcer), (0, 0));
+        }
+        announcer.looked();
+        assert_eq!(said(&mut announcer, &mut outbox), [""; 0]);
     }
 
     #[test]

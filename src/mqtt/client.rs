@@ -38,6 +38,8 @@ pub struct Mqtt {
 struct Shared {
     link: Arc<dyn Link>,
     config: Config,
+    /// How Home Assistant is told, or would be.
+    discovery: discovery::Settings,
     /// The name of this client at the broker.
     id: String,
     node: String,
@@ -79,6 +81,7 @@ impl Mqtt {
         outbox.set(topics.standing(), Standing::default().payload());
         let shared = Shared {
             link,
+            discovery: config.home_assistant.clone().unwrap_or_default(),
             config,
             id: format!("homeostat-{node}"),
             node: node.to_owned(),
@@ -141,9 +144,9 @@ impl Mqtt {
     }
 
     /// Under which name and how Home Assistant is told; of what it was told earlier, if it no longer is.
-    pub(super) fn home_assistant(&self) -> Option<(&str, discovery::Settings)> {
-        let settings = self.config().home_assistant.clone().unwrap_or_default();
-        self.shared.behind.things.is_some().then_some((&*self.shared.node, settings))
+    pub(super) fn home_assistant(&self) -> Option<(&str, &discovery::Settings)> {
+        let Shared { behind, node, discovery, .. } = &*self.shared;
+        behind.things.is_some().then_some((node, discovery))
     }
 
     pub(super) fn announcer(&self) -> MutexGuard<'_, Announcer> {

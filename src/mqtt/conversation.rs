@@ -119,10 +119,10 @@ impl Conversation<'_> {
         let mut filters = self.mqtt.commands().map(|_| self.mqtt.topics().commands()).unwrap_or_default();
         let looks = self.mqtt.home_assistant().map(|(node, settings)| {
             if self.mqtt.config().home_assistant.is_some() {
-                filters.extend(discovery::births(&settings));
+                filters.extend(discovery::births(settings));
             }
             let looks = self.mqtt.announcer().connected();
-            filters.extend(looks.then(|| discovery::filters(node, &settings)).into_iter().flatten());
+            filters.extend(looks.then(|| discovery::filters(node, settings)).into_iter().flatten());
             looks
         });
         // There is room: nothing was handed over before.
@@ -151,12 +151,12 @@ impl Conversation<'_> {
             post.deliver(topic, payload, *retained);
         }
         if let Some((node, settings)) = self.mqtt.home_assistant() {
-            if discovery::births(&settings).contains(topic) {
+            if discovery::births(settings).contains(topic) {
                 // It has forgotten all states, and may be another one.
                 self.again |= payload == discovery::BIRTH && !retained;
                 return Noted::AsUsual;
             }
-            if discovery::is_ours(node, &settings, topic) {
+            if discovery::is_ours(node, settings, topic) {
                 if *retained {
                     self.mqtt.announcer().found(topic, payload);
                     return Noted::Looks;

@@ -42,6 +42,16 @@ impl Topics {
         format!("{}result/{id}", self.base)
     }
 
+    /// Where a thing, or a part of it, is told of: `homeostat/<node>/air/temperature`.
+    pub(super) fn thing(&self, parts: &[&str]) -> String {
+        format!("{}{}", self.base, parts.join("/"))
+    }
+
+    /// Where a thing is told what to do: `homeostat/<node>/heater/set`.
+    pub(super) fn set(&self, thing: &str) -> String {
+        format!("{}{thing}/set", self.base)
+    }
+
     /// Where commands are published: `homeostat/<node>/+/set` and `homeostat/<node>/command/+`.
     pub(super) fn commands(&self) -> Vec<String> {
         ["+/set", "command/+"].map(|path| format!("{}{path}", self.base)).into()
@@ -81,13 +91,17 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Alarm, SensorState};
-    use crate::model::{SensorId, Timestamp};
+    use crate::message::{Alarm, Gone, SensorState};
+    use crate::model::{ChannelId, Monotonic, Quantity, Reading, Sample, SensorId, Timestamp};
 
     #[test]
     fn follow_the_names() {
         let topics = Topics::new("greenhouse");
         assert_eq!(topics.status(), "homeostat/greenhouse/status");
+        assert_eq!(topics.standing(), "homeostat/greenhouse/alarm");
+        assert_eq!(topics.set("heater"), "homeostat/greenhouse/heater/set");
+        let path = topics.set("heater");
+        assert_eq!(topics.path(&path), Some("heater/set"));
         let mut topic = String::new();
         let alarm = |name: &str| {
             let (name, since) = (name.into(), Timestamp::from_millis(0));
@@ -101,6 +115,24 @@ mod tests {
         for (event, expected) in cases {
             topics.of(&event, &mut topic);
             assert_eq!(topic.strip_prefix("homeostat/greenhouse/"), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_thing_is_told_of_where_its_events_are_published() {
+        let topics = Topics::new("greenhouse");
+        let channel = ChannelId::parse("air.temperature").unwrap();
+        let (sample, at, time) = (Sample::Good(1.0), Monotonic::default(), Timestamp::from_millis(0));
+        let reading = Reading { seq: 1, channel, quantity: Quantity::Temperature, sample, at, time };
+        let sensor = SensorState { sensor: SensorId::new("air").unwrap(), online: true };
+        for (event, parts) in [
+            (Event::Reading(reading), &["air", "temperature"][..]),
+            (Event::Sensor(sensor), &["air", "status"]),
+            (Event::Gone(Gone { id: "heater".into() }), &["heater"]),
+        ] {
+            let mut topic = String::new();
+            topics.of(&event, &mut topic);
+            assert_eq!(topics.thing(parts), topic);
         }
     }
 }

@@ -4,15 +4,14 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::lines::{self, PERCENT};
 use super::{Entry, OutputConfig, Resolution};
-use crate::config::{Section, Value};
+use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::{Hardware, HardwareError};
 use crate::model::{Claim, Level};
 use crate::process;
+use crate::wiring;
 
 const ABOUT: &str = "\
 - `on` and `off` are programs with their arguments: [\"/usr/local/bin/plug\", \"7\", \"on\"]. Or `set` alone, for every level:
@@ -55,10 +54,10 @@ enum Programs {
 }
 
 fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
-    let shell = section.or("shell", false);
-    let within = lines::within(section);
-    let line = |key| argv(section, key, shell);
-    let programs = match lines::forms(section)? {
+    let (shell, within, forms) = (wiring::shell(section), lines::within(section), lines::forms(section)?);
+    let shell = shell?;
+    let line = |key| wiring::command(section, key, shell);
+    let programs = match forms {
         lines::Forms::Switch => {
             let (on, off) = (line("on"), line("off"));
             Programs::Switch { on: on?, off: off? }
@@ -74,40 +73,6 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
         }
     };
     Some(Box::new(Config { name: lines::name(section), programs, within: within? }))
-}
-
-/// `["prog", "argument"]`, or with a shell `"prog argument | other"`.
-fn argv(section: &Section, key: &'static str, shell: bool) -> Option<Vec<String>> {
-    let wrong = |what: &str, hint: &str| {
-        section.wrong(key, format!("`{key}` of {} {what}", section.what()), hint);
-        None
-    };
-    match (section.value(key)?.get_ref(), shell) {
-        (DeValue::String(line), true) if !line.trim().is_empty() => {
-            Some(["/bin/sh", "-c", line].map(str::to_owned).to_vec())
-        }
-        (_, true) => wrong("is no line for the shell", "write \"plug 7 on\""),
-        (DeValue::Array(words), false) => {
-            let words: Result<Vec<String>, _> = words.iter().map(|word| String::read(word.get_ref())).collect();
-            match words.unwrap_or_default() {
-                words if words.first().is_none_or(String::is_empty) => wrong(
-                    "is not a program with its arguments",
-                    "write texts: [\"/usr/local/bin/plug\", \"7\", \"on\"]",
-                ),
-                words if words.iter().any(|word| word.contains('\0')) => {
-                    wrong("has a character that no program can be given", "leave out \"\\u0000\"")
-                }
-                words if words[0].contains('/') && !words[0].starts_with('/') => {
-                    wrong("depends on where homeostat was started", "write the whole path: [\"/usr/local/bin/plug\"]")
-                }
-                words => Some(words),
-            }
-        }
-        _ => wrong(
-            "is not a program with its arguments",
-            "write [\"/usr/local/bin/plug\", \"7\", \"on\"], or `shell = true` beside a line for the shell",
-        ),
-    }
 }
 
 impl OutputConfig for Config {
@@ -201,11 +166,9 @@ mod tests {
             ("on = [\"a\"]", "`off`"),
             ("on = [\"a\"]\noff = [\"b\"]\nset = [\"c\"]", "or `set`"),
             ("set = [\"c\"]", "{percent}"),
-            ("set = [\"bin/c\", \"{percent}\"]", "the whole path"),
-            ("set = []", "write texts"),
-            ("set = [1, \"{percent}\"]", "write texts"),
             ("set = \"dim {percent}\"", "shell = true"),
-            ("set = [\"c\", \"{percent}\"]\nshell = true", "plug 7 on"),
+            ("on = [\"a\"]\noff = [\"bin/b\"]", "the whole path"),
+            ("shell = 1\non = [\"a\"]\noff = [\"b\"]", "write true"),
             ("set = [\"c\", \"{percent}\"]\nwithin = \"5s\"", "100ms to 4s"),
         ] {
             let found = mistakes(&ENTRY, keys);

@@ -3,13 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::text::TextValue;
 use super::{Channel, Driver, DriverError, Entry, SensorConfig};
-use crate::config::{Section, Value};
+use crate::config::Section;
 use crate::hardware::Hardware;
 use crate::process;
+use crate::wiring;
 
 const ABOUT: &str = "\
 - `command`: the program and its arguments, as a list; no shell stands between. With `shell = true` a text that `/bin/sh` runs.
@@ -56,12 +55,9 @@ struct Config {
 }
 
 fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
-    let shell = if section.has("shell") { section.optional("shell") } else { Some(false) };
+    let shell = wiring::shell(section);
     section.has("command");
-    let words = match shell? {
-        true => section.required::<String>("command").map(|text| ["/bin/sh", "-c", &text].map(str::to_owned).into()),
-        false => section.required::<Words>("command").map(|words| words.0),
-    };
+    let words = shell.and_then(|shell| wiring::command(section, "command", shell));
     let deadline = match section.has("deadline") {
         true => section.duration("deadline", DEADLINES),
         false => Some(DEADLINE),
@@ -74,25 +70,6 @@ fn read(section: &Section<'_>) -> Option<Box<dyn SensorConfig>> {
     };
     let lane = format!("command of {}", section.what());
     Some(Box::new(Config { words, called, lane, channels: [value.channel()], value, deadline: deadline? }))
-}
-
-/// A program and its arguments.
-struct Words(Vec<String>);
-
-impl Value for Words {
-    const EXPECTED: &'static str = "a program and its arguments";
-    const EXAMPLE: &'static str = "[\"/usr/bin/program\", \"argument\"]";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let words = value.as_array().map(|words| words.iter().map(|word| word.get_ref().as_str().map(str::to_owned)));
-        match words.and_then(|words| words.collect::<Option<Vec<String>>>()) {
-            Some(words) if words.first().is_some_and(|program| !program.is_empty()) => Ok(Self(words)),
-            _ if value.as_str().is_some() => {
-                Err(format!("write a list of texts: {}; or add `shell = true`", Self::EXAMPLE))
-            }
-            _ => Err(format!("write a list of texts: {}", Self::EXAMPLE)),
-        }
-    }
 }
 
 impl SensorConfig for Config {
@@ -194,13 +171,9 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_what_would_do() {
         for (keys, expected) in [
-            ("", "add `command = [\"/usr/bin/program\""),
+            ("", "add `command = [\"/usr/local/bin/program\""),
             ("command = \"date\"", "or add `shell = true`"),
-            ("command = []", "write a list of texts"),
-            ("command = [\"sleep\", 1]", "write a list of texts"),
-            ("command = [\"\"]", "write a list of texts"),
-            ("shell = true\ncommand = [\"date\"]", "write \"text\""),
-            ("shell = 1\ncommand = \"date\"", "write true"),
+            ("shell = 1\ncommand = \"date\"\nquantity = \"temperature\"", "write true"),
             ("command = [\"date\"]\ndeadline = \"1h\"", "from 100ms to 5m"),
             ("command = [\"date\"]\nquantity = \"time\"", "known quantities"),
         ] {

@@ -16,8 +16,8 @@ use clap::Args;
 use self::i2c::Bus;
 use super::bench::{Whose, alone, configuration};
 use super::client::Client;
-use super::database::{CONFIGURATIONS, Sorry};
-use super::machine::{last_state_directory, this_board};
+use super::database::Sorry;
+use super::machine::{last_state_directory, this_board, usual_configuration};
 use super::page::{Ink, Page};
 use crate::config::Config;
 use crate::hardware::Hardware;
@@ -44,16 +44,19 @@ pub struct Found {
 }
 
 /// Looks, and prints.
-pub fn detect(Detect { identify, whose }: Detect) -> Result<(), Sorry> {
+pub fn detect(Detect { identify, whose: Whose { config, at } }: Detect) -> Result<(), Sorry> {
+    let asks = identify || config.is_none();
+    let running = asks.then(|| Client::new(at.socket).get::<Status<'static>>("status").ok()).flatten();
     if identify {
         // Under a daemon the same chips would be spoken to by two.
-        if Client::new(whose.at.socket.clone()).get::<Status<'static>>("status").is_ok() {
+        if running.is_some() {
             let error = "a homeostat runs here, and --identify speaks to the chips themselves";
-            return Err(Sorry::missing(error, "stop it first (systemctl stop homeostat), or leave --identify out"));
+            return Err(Sorry::taken(error, "stop it first (systemctl stop homeostat), or leave --identify out"));
         }
         alone(&last_state_directory())?;
     }
-    let known = known(whose, identify)?;
+    let running = running.map(|status| PathBuf::from(&*status.config));
+    let known = known(config.or(running), identify)?;
     let board = this_board();
     let mut out = io::stdout();
     let page = Page::of(&out);
@@ -100,10 +103,8 @@ fn on_bus(number: u8, board: &Arc<dyn Hardware>, known: Option<&Config>, identif
 
 /// The configuration that runs here, or would: what it has needs no guessing. There need not be one, but one that cannot be read is told;
 /// what is spoken to must not be somebody's output.
-fn known(Whose { config, at }: Whose, must: bool) -> Result<Option<Config>, Sorry> {
-    let running = || Some(PathBuf::from(&*Client::new(at.socket).get::<Status<'static>>("status").ok()?.config));
-    let usual = || CONFIGURATIONS.iter().map(PathBuf::from).find(|file| file.try_exists().unwrap_or(true));
-    let Some(file) = config.or_else(running).or_else(usual) else { return Ok(None) };
+fn known(file: Option<PathBuf>, must: bool) -> Result<Option<Config>, Sorry> {
+    let Some(file) = file.or_else(usual_configuration) else { return Ok(None) };
     match configuration(Some(file)) {
         Ok((config, _)) => Ok(Some(config)),
         Err(sorry) if must => Err(sorry),

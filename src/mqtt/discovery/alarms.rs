@@ -13,7 +13,7 @@ use crate::message;
 use crate::payload::{Alarm, json};
 
 pub(super) fn entities(alarms: &[String], names: &Names) -> Vec<Entity> {
-    let topic = names.standing();
+    let topic = names.topics.standing().to_owned();
     let problem =
         |val_tpl: String| Kind::BinarySensor(BinarySensor { stat_t: topic.clone(), val_tpl, dev_cla: Some("problem") });
     let any = problem("{{ 'ON' if value_json.standing > 0 else 'OFF' }}".into());

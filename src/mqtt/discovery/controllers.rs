@@ -26,7 +26,7 @@ macro_rules! unless_off {
 
 pub(super) fn entities(controller: &Controller, names: &Names) -> Vec<Entity> {
     let id = controller.id.as_str();
-    let topic = names.topic(&[id]);
+    let topic = names.topics.thing(&[id]);
     let part = |part: &'static str, kind: Kind| Entity::new(names, &[id, part], title(&[id, part]), kind);
     let mode = part(
         "mode",
@@ -61,7 +61,7 @@ pub(super) fn entities(controller: &Controller, names: &Names) -> Vec<Entity> {
 }
 
 fn climate(controller: &Controller, topic: String, names: &Names) -> Kind {
-    let set = names.set(controller.id.as_str());
+    let set = names.topics.set(controller.id.as_str());
     let (mode, mode_stat_tpl) = match controller.moves {
         Moves::Raises => ("heat", unless_off!("'heat'")),
         Moves::Lowers => ("cool", unless_off!("'cool'")),
@@ -78,7 +78,7 @@ fn climate(controller: &Controller, topic: String, names: &Names) -> Kind {
         temp_cmd_t: set,
         temp_cmd_tpl: "{\"setpoint\":{{ value }}}",
         // Not the controller's own: it is told also while the controller does not act on it.
-        curr_temp_t: names.topic(&[controller.input.sensor(), controller.input.channel()]),
+        curr_temp_t: names.topics.thing(&[controller.input.sensor(), controller.input.channel()]),
         curr_temp_tpl: "{{ value_json.value }}",
         act_t: topic,
         act_tpl: unless_off!("'heating' if value_json.output > 0 else 'cooling' if value_json.output < 0 else 'idle'"),
@@ -93,7 +93,7 @@ fn climate(controller: &Controller, topic: String, names: &Names) -> Kind {
 
 fn setpoint(controller: &Controller, stat_t: String, names: &Names) -> Kind {
     Kind::Number(Number {
-        commands: Commands::to(names.set(controller.id.as_str())),
+        commands: Commands::to(names.topics.set(controller.id.as_str())),
         cmd_tpl: Some("{\"setpoint\":{{ value }}}"),
         stat_t,
         val_tpl: "{{ value_json.setpoint }}",
@@ -119,7 +119,7 @@ fn aim(controller: &Controller, stat_t: String) -> Kind {
 
 fn automatic(controller: &Controller, stat_t: String, names: &Names) -> Kind {
     Kind::Switch(Switch {
-        commands: Commands::to(names.set(controller.id.as_str())),
+        commands: Commands::to(names.topics.set(controller.id.as_str())),
         stat_t,
         val_tpl: unless_off!("'on'"),
         pl_on: "{\"mode\":\"automatic\"}",

@@ -132,15 +132,22 @@ pub(super) struct Number {
     pub unit_of_meas: Option<&'static str>,
 }
 
-/// <https://www.home-assistant.io/integrations/light.mqtt/#default-schema>
+/// What a light and a fan have alike: they are on or off.
 #[derive(Debug, Serialize)]
-pub(super) struct Light {
+pub(super) struct OnOff {
     #[serde(flatten)]
     pub commands: Commands,
     pub stat_t: String,
     pub stat_val_tpl: &'static str,
     pub pl_on: &'static str,
     pub pl_off: &'static str,
+}
+
+/// <https://www.home-assistant.io/integrations/light.mqtt/#default-schema>
+#[derive(Debug, Serialize)]
+pub(super) struct Light {
+    #[serde(flatten)]
+    pub on_off: OnOff,
     #[serde(flatten)]
     pub brightness: Option<Brightness>,
 }
@@ -160,11 +167,7 @@ pub(super) struct Brightness {
 #[derive(Debug, Serialize)]
 pub(super) struct Fan {
     #[serde(flatten)]
-    pub commands: Commands,
-    pub stat_t: String,
-    pub stat_val_tpl: &'static str,
-    pub pl_on: &'static str,
-    pub pl_off: &'static str,
+    pub on_off: OnOff,
     #[serde(flatten)]
     pub speed: Option<Speed>,
 }
@@ -210,7 +213,7 @@ impl Entity {
             uniq_id: names.unique(&key),
             def_ent_id: names.entity_id(kind.platform(), parts),
             ent_cat: None,
-            avty: vec![Available { t: names.status() }],
+            avty: vec![Available { t: names.topics.status().to_owned() }],
             avty_mode: "all",
             attributes: None,
             kind,

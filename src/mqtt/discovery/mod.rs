@@ -95,11 +95,6 @@ pub fn births(settings: &Settings) -> Vec<String> {
     topics
 }
 
-/// `homeostat/<node>/alarm`: all alarms that stand, beside those that each have a topic below it.
-pub fn standing_topic(node: &str) -> String {
-    Names::new(node).standing()
-}
-
 fn entities(things: &Things, names: &Names) -> Vec<Entity> {
     let sensors = things.sensors.iter().flat_map(|sensor| sensors::entities(sensor, names));
     let outputs = things.outputs.iter().map(|output| outputs::entity(output, names));

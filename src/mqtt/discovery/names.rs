@@ -1,7 +1,9 @@
-//! What things are called: ids that are unique and stay, names for people, and the topics of a node.
+//! What things are called: ids that are unique and stay, and names for people. Topics are those of `mqtt/topics.rs`.
 //!
 //! An id is made of names joined by `-`. A `-` within a name becomes `H`, which no name has, so that `bed-2` with `top` and
 //! `bed` with `2-top` stay two.
+
+use crate::mqtt::topics::Topics;
 
 /// The names of one node.
 pub(super) struct Names {
@@ -9,14 +11,14 @@ pub(super) struct Names {
     node: String,
     /// `homeostat-greenhouse`
     id: String,
-    /// `homeostat/greenhouse`
-    base: String,
+    /// Where it publishes, and listens.
+    pub topics: Topics,
 }
 
 impl Names {
     pub fn new(node: &str) -> Self {
         let id = format!("homeostat-{}", part(node));
-        Self { node: node.to_owned(), id, base: format!("homeostat/{node}") }
+        Self { node: node.to_owned(), id, topics: Topics::new(node) }
     }
 
     pub fn node(&self) -> &str {
@@ -40,26 +42,6 @@ impl Names {
         let words: Vec<String> = words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
         // A name may be nothing but dashes.
         format!("{platform}.{}", if words.is_empty() { "homeostat".to_owned() } else { words.join("_") })
-    }
-
-    /// Whether the daemon runs.
-    pub fn status(&self) -> String {
-        format!("{}/status", self.base)
-    }
-
-    /// All alarms that stand.
-    pub fn standing(&self) -> String {
-        format!("{}/alarm", self.base)
-    }
-
-    /// Where a thing, or a part of it, is told of: `["air", "temperature"]`.
-    pub fn topic(&self, parts: &[&str]) -> String {
-        format!("{}/{}", self.base, parts.join("/"))
-    }
-
-    /// Where a thing is told what to do.
-    pub fn set(&self, thing: &str) -> String {
-        format!("{}/{thing}/set", self.base)
     }
 }
 
@@ -93,9 +75,6 @@ pub(super) fn title(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Event, Gone, SensorState};
-    use crate::model::{ChannelId, Monotonic, Quantity, Reading, Sample, SensorId, Timestamp};
-    use crate::mqtt::topics::Topics;
 
     #[test]
     fn people_and_programs_get_a_name_each() {
@@ -106,24 +85,5 @@ mod tests {
         assert_eq!(title(&["bed-2", "soil_moisture"]), "Bed 2 soil moisture");
         assert_eq!(title(&["-", "_"]), "- _");
         assert_ne!(key(&["bed-2", "top"]), key(&["bed", "2-top"]));
-    }
-
-    #[test]
-    fn topics_are_those_on_which_things_are_published() {
-        let (names, topics) = (Names::new("greenhouse"), Topics::new("greenhouse"));
-        assert_eq!(names.status(), topics.status());
-        let of = |event: Event| {
-            let mut topic = String::new();
-            topics.of(&event, &mut topic);
-            topic
-        };
-        let channel = ChannelId::parse("air.temperature").unwrap();
-        let (sample, at, time) = (Sample::Good(1.0), Monotonic::default(), Timestamp::from_millis(0));
-        let reading = Reading { seq: 1, channel, quantity: Quantity::Temperature, sample, at, time };
-        assert_eq!(names.topic(&["air", "temperature"]), of(Event::Reading(reading)));
-        let sensor = SensorState { sensor: SensorId::new("air").unwrap(), online: true };
-        assert_eq!(names.topic(&["air", "status"]), of(Event::Sensor(sensor)));
-        assert_eq!(names.topic(&["heater"]), of(Event::Gone(Gone { id: "heater".into() })));
-        assert_eq!(names.set("heater"), "homeostat/greenhouse/heater/set");
     }
 }

@@ -3,7 +3,9 @@
 //! Its state is the level that it was asked for, within its limits. A relay that makes on-time of a level goes on and off
 //! within its cycle, and Home Assistant would show a switch that moves by itself.
 
-use super::entity::{BinarySensor, Brightness, Commands, Entity, Fan, Kind, Light, Number, Sensor, Speed, Switch};
+use super::entity::{
+    BinarySensor, Brightness, Commands, Entity, Fan, Kind, Light, Number, OnOff, Sensor, Speed, Switch,
+};
 use super::names::{Names, title};
 use super::things::{Output, Takes};
 use crate::model::Shown;
@@ -17,16 +19,17 @@ const WHOLE_PERCENT: &str = "{{ (value_json.level * 100) | round | int }}";
 
 pub(super) fn entity(output: &Output, names: &Names) -> Entity {
     let parts = [output.id.as_str()];
-    let topic = names.topic(&parts);
+    let topic = names.topics.thing(&parts);
     let kind = if output.remote { commanded(output, &topic, names) } else { watched(output.takes, &topic) };
     let attributes = "{{ {'by': value_json.by, 'why': value_json.why, 'confirmed': value_json.confirmed} | tojson }}";
     Entity::new(names, &parts, title(&parts), kind).with(topic, attributes.into())
 }
 
 fn commanded(output: &Output, topic: &str, names: &Names) -> Kind {
-    let set = names.set(output.id.as_str());
+    let set = names.topics.set(output.id.as_str());
     let (commands, stat_t) = (Commands::to(set.clone()), topic.to_owned());
     let takes_levels = output.takes == Takes::Levels;
+    let on_off = |commands, stat_t| OnOff { commands, stat_t, stat_val_tpl: IS_ON, pl_on: ON, pl_off: OFF };
     match output.shown() {
         Shown::Switch => Kind::Switch(Switch {
             commands,
@@ -57,7 +60,7 @@ fn commanded(output: &Output, topic: &str, names: &Names) -> Kind {
                 bri_scl: 100,
                 on_cmd_type: "brightness",
             });
-            Kind::Light(Light { commands, stat_t, stat_val_tpl: IS_ON, pl_on: ON, pl_off: OFF, brightness })
+            Kind::Light(Light { on_off: on_off(commands, stat_t), brightness })
         }
         Shown::Fan => {
             let speed = takes_levels.then(|| Speed {
@@ -65,7 +68,7 @@ fn commanded(output: &Output, topic: &str, names: &Names) -> Kind {
                 pct_stat_t: topic.to_owned(),
                 pct_val_tpl: WHOLE_PERCENT,
             });
-            Kind::Fan(Fan { commands, stat_t, stat_val_tpl: IS_ON, pl_on: ON, pl_off: OFF, speed })
+            Kind::Fan(Fan { on_off: on_off(commands, stat_t), speed })
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn entities<'a>(sensor: &'a things::Sensor, names: &'a Names) -> impl
 
 fn entity(sensor: &things::Sensor, channel: &str, quantity: Quantity, names: &Names) -> Entity {
     let parts = [sensor.id.as_str(), channel];
-    let topic = names.topic(&parts);
+    let topic = names.topics.thing(&parts);
     let kind = Kind::Sensor(Sensor {
         stat_t: topic.clone(),
         // A bad reading's value is null, and so its state unknown.
@@ -29,7 +29,7 @@ fn entity(sensor: &things::Sensor, channel: &str, quantity: Quantity, names: &Na
     });
     let attributes = "{{ {'quality': value_json.quality, 'reason': value_json.reason | default(none)} | tojson }}";
     Entity::new(names, &parts, title(&parts), kind)
-        .while_online(names.topic(&[sensor.id.as_str(), "status"]))
+        .while_online(names.topics.thing(&[sensor.id.as_str(), "status"]))
         .with(topic, attributes.into())
 }
 
