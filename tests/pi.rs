@@ -19,6 +19,8 @@ mod qmp;
 mod tank;
 #[path = "pi/until.rs"]
 mod until;
+#[path = "pi/wire.rs"]
+mod wire;
 
 use std::collections::BTreeSet;
 
@@ -47,6 +49,13 @@ fn config(hardware: &str, port: u16) -> String {
         bus = 1
         address = 0x48
         every = "200ms"
+        [sensors.room]
+        driver = "ds18b20"
+        id = "{}"
+        every = "1s"
+        [sensors.memory]
+        driver = "memory"
+        every = "1s"
         [outputs.heater]
         driver = "gpio"
         pin = {HEATER}
@@ -66,7 +75,8 @@ fn config(hardware: &str, port: u16) -> String {
         ki = 0.0
         kd = 0.0
         stale_after = "30s"
-        "#
+        "#,
+        wire::ID
     )
 }
 
@@ -112,6 +122,7 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     assert!(!pi.pins.is_driven(HEATER) && !pi.pins.is_driven(LAMP), "somebody drives the pins already");
 
     // A cold tank: it is seen, and heated.
+    wire::plug_in(&mut pi.guest);
     let mut tank = Tank::at(18.0);
     tank.tell(&mut pi);
     pi.guest.run(&format!("unit {user} >/dev/null 2>&1 &"));
@@ -122,6 +133,8 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     // Both were safe before they were outputs. The other way round there would have been an edge to the safe level.
     assert_eq!(pi.pins.edges(HEATER), Vec::<bool>::new(), "the relay was on for a moment before its time");
     assert_eq!(pi.pins.edges(LAMP), Vec::<bool>::new(), "the lamp flickered");
+
+    others_are_read_and_one_is_missed(&mut pi, &mut heard).await;
 
     // It becomes warm and stays so, whatever the clock does: a Pi has no battery, and is in 1970 until the network tells it better.
     tank.settles(&mut pi, &mut heard).await;
@@ -171,12 +184,37 @@ async fn holds_a_temperature_and_stays_safe(hardware: &str, user: &str, left: Le
     pi.guest.run("grep -q 'ended: success, status 0' /run/unit/log && ! pidof homeostat");
 
     // What it told of its history is in its database, whatever was between. (Readings of 1970 are older than what is kept.)
-    let exported =
-        pi.guest.run("homeostat export water --format jsonl --config /etc/homeostat/config.toml 2>/dev/null");
+    let exported = pi.guest.run("homeostat export --format jsonl --config /etc/homeostat/config.toml 2>/dev/null");
     let stored: BTreeSet<u64> = exported.lines().map(number).collect();
     let told: BTreeSet<u64> = heard.seen.iter().flat_map(history).collect();
     assert!(told.is_subset(&stored), "{:?}", told.difference(&stored));
     println!("{hardware}: {} readings stored, {} edges of the heater", stored.len(), pi.pins.edges(HEATER).len());
+}
+
+const ROOM: &str = "homeostat/tank/room/temperature";
+
+/// The kernel's file of a 1-Wire chip, and its own of the machine. A chip that is pulled off is never read again, and is back when it is.
+async fn others_are_read_and_one_is_missed(pi: &mut Machine, heard: &mut Subscriber) {
+    let room =
+        |quality: &'static str| move |message: &Received| message.topic == ROOM && message.json()["quality"] == quality;
+    let read = soon(heard.until(room("good"))).await;
+    assert_eq!(read.json()["value"], wire::SHOWS, "{read:?}");
+    let used = soon(heard.until(|message| message.topic == "homeostat/tank/memory/used")).await;
+    assert!(used.json()["value"].as_f64().is_some_and(|used| 1.0 < used && used < 99.0), "{used:?}");
+
+    let pulled = wire::unplug(&mut pi.guest);
+    let bad = soon(heard.until(room("bad"))).await;
+    assert!(bad.json()["value"].is_null() && bad.payload.contains(wire::ID), "{bad:?}");
+    wire::plug_in(&mut pi.guest);
+    let before = heard.seen.len();
+    let back =
+        soon(heard.until(|message| room("good")(message) && number(&message.payload) > number(&bad.payload))).await;
+    assert_eq!(back.json()["value"], wire::SHOWS, "{back:?}");
+    // By the guest's own clock, for messages take their time. One may have been read just before.
+    for good in heard.seen[..before].iter().filter(|message| room("good")(message)) {
+        let time: jiff::Timestamp = good.json()["time"].as_str().unwrap().parse().unwrap();
+        assert!(time.as_second() <= pulled + 1, "it was gone at {pulled}: {good:?}");
+    }
 }
 
 /// The numbers of the readings of our time in a page of the history.
