@@ -8,9 +8,11 @@
 //!   is never to be on with is not confirmed off (`never_with`, whichever of the two says so). Before an output goes off, those
 //!   that need it fall to their safe levels. A safe level that is on needs nobody, and others make way for it.
 //! - What could not be confirmed is written again with every round, and pins are read back.
+//! - A line that fails twice in a row is dropped in its lane and opened anew at the level that is due.
 
 mod slot;
 mod table;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -45,6 +47,12 @@ pub trait Line: Send {
     /// What it is at now; `None` where the hardware cannot tell.
     fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
         Ok(None)
+    }
+
+    /// After failures: whether it may be dropped and its hardware be taken anew. Not where there is no hardware to take, or where
+    /// taking it moves something that is better left to the line itself.
+    fn renewable(&self) -> bool {
+        true
     }
 
     /// For a process that is about to end: waits, within the output's deadline, until what moves by itself after a write is there.

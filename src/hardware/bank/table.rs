@@ -263,11 +263,16 @@ impl Table {
 
     /// A write of `level` failed: nothing is believed of the pin, unless another write has succeeded since.
     pub fn failed(&mut self, key: Key, level: Level, error: &WriteError) {
+        self.unsure(key);
         if let Some(entry) = self.entries.get_mut(&key) {
-            if !entry.pin.is_at(entry.wanted) {
-                entry.pin = Pin::Unknown;
-            }
             entry.trouble.failed(level, error);
+        }
+    }
+
+    /// Nothing is believed of a pin that was to be written, unless that has been done meanwhile.
+    pub fn unsure(&mut self, key: Key) {
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.pin.is_at(entry.wanted)) {
+            entry.pin = Pin::Unknown;
         }
     }
 

@@ -234,6 +234,11 @@ impl Line for Stepper {
         Ok(state.stands.then_some(state.wanted))
     }
 
+    /// Taken anew it would go home, and it tries again by itself.
+    fn renewable(&self) -> bool {
+        false
+    }
+
     fn arrive(&mut self) -> Result<(), HardwareError> {
         let patience = self.times.patience.saturating_sub(self.clock.now().since(self.opened));
         let state = self.shared.wait(patience, |state| !state.stands && self.well(state).is_ok());
