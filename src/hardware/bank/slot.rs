@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::table::{Key, Pin, Table, Turn};
-use super::taken::Taken;
+use super::taken::{Taken, Written};
 use super::{Confirmation, OpenLine, Way, WriteError};
 use crate::hardware::HardwareError;
 use crate::hardware::lane::LaneError;
@@ -183,8 +183,8 @@ fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
     let Some(Tried { turn: Turn { level, refused }, written }) = tried else { return Ok(()) };
     let mut table = locked(table);
     match written {
-        Ok(confirmation) => {
-            table.written(slot.key, level, confirmation, refused.is_some());
+        Ok(written) => {
+            table.written(slot.key, level, written, refused.is_some());
             refused.map_or(Ok(()), Err)
         }
         Err(error) => {
@@ -198,7 +198,7 @@ fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
 /// What was due, and what came of it.
 struct Tried {
     turn: Turn,
-    written: Result<Confirmation, HardwareError>,
+    written: Result<Written, HardwareError>,
 }
 
 /// Writes what is due now, if anything is. Where there is no line, the hardware is taken at that level first.

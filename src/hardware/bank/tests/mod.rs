@@ -1,6 +1,7 @@
 //! What the bank promises: one output alone, then outputs that stand in one another's way.
 
 mod anew;
+mod arrival;
 mod interlocks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -269,7 +270,8 @@ async fn nobody_is_on_because_of_a_pin_whose_off_is_under_way_or_done() {
     assert!(locked(&bank.table).turn(fan.key).unwrap().is_some_and(|turn| !turn.level.is_on()));
     want(Level::ON);
     assert!(heater.blocked().is_some(), "the off is under way");
-    locked(&bank.table).written(fan.key, Level::OFF, Confirmation::Accepted, false);
+    let written = taken::Written { confirmation: Confirmation::Accepted, under_way: None };
+    locked(&bank.table).written(fan.key, Level::OFF, written, false);
     assert!(heater.blocked().is_some(), "the off is on the pin");
     fan.write(Level::ON, secs(9)).await.unwrap();
     assert_eq!(heater.blocked(), None);
