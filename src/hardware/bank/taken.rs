@@ -7,7 +7,7 @@ use crate::hardware::HardwareError;
 use crate::model::Level;
 use crate::panics;
 
-/// So many failures in a row are no accident. What was unplugged comes back as another chip or another file, and a line that was
+/// So many failures in a row, of writes and of looks, are no accident. What was unplugged comes back as another chip or another file, and a line that was
 /// opened before never obeys again. One failure alone is noise on a wire, which the next write repairs.
 const FAILURES: u32 = 2;
 
@@ -66,6 +66,6 @@ impl Taken {
     }
 
     fn kept(self, renewable: bool) -> Option<Self> {
-        (!renewable || self.writes.max(self.reads) < FAILURES).then_some(self)
+        (!renewable || self.writes + self.reads < FAILURES).then_some(self)
     }
 }

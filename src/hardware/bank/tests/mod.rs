@@ -2,6 +2,7 @@
 
 mod anew;
 mod arrival;
+mod flaky;
 mod interlocks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
