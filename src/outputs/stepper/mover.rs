@@ -149,10 +149,11 @@ impl Worker {
             next
         };
         self.shared.changed.notify_all();
-        Ok(match next {
+        match next {
             Some(way) => self.step(way)?,
             None => self.stand()?,
-        })
+        }
+        Ok(())
     }
 
     fn step(&mut self, way: Way) -> Result<(), HardwareError> {
