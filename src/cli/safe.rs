@@ -143,15 +143,15 @@ async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
     }
     // One that may take longer than the others gets its time once.
     let longest = patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max);
-    // The slots tell what came of it, also when time was up.
+    // Also when time was up. What moves by itself does so only as long as this process lives, and is waited for.
     let left = bank.seal_within(longest).await;
     let outcome = |Patient { id, safe, place, slot, sure, .. }| {
-        if slot.level() == Some(safe) {
+        let who = format!("output {id}");
+        let why = left.iter().find(|(name, _)| **name == *who).map(|(_, error)| error.to_string());
+        if why.is_none() && slot.level() == Some(safe) {
             let confirmed = *locked(&sure) == Some(Confirmation::ReadBack);
             return Ok(format!("{id}: {safe} ({place}), {}", if confirmed { "confirmed" } else { "accepted" }));
         }
-        let who = format!("output {id}");
-        let why = left.iter().find(|(name, _)| **name == *who).map(|(_, error)| error.to_string());
         let why = why.unwrap_or_else(|| format!("no answer within {} s", longest.as_secs_f64()));
         Err(format!("{id} ({place}) may not be {safe}: {why}; see to it by hand"))
     };
@@ -194,10 +194,16 @@ struct Witnessed {
 impl Line for Witnessed {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let confirmation = self.line.write(level)?;
-        // What moves does so only as long as this process lives.
-        self.line.arrive()?;
         *locked(&self.sure) = Some(confirmation);
         Ok(confirmation)
+    }
+
+    fn under_way(&mut self) -> Result<Option<Duration>, HardwareError> {
+        self.line.under_way()
+    }
+
+    fn renewable(&self) -> bool {
+        self.line.renewable()
     }
 }
 
@@ -207,7 +213,7 @@ mod tests {
     use crate::daemon;
     use crate::hardware::lane::Gate;
     use crate::hardware::simulated::Fault;
-    use crate::model::Timestamp;
+    use crate::model::{OutputId, Timestamp};
 
     const HOUSE: &str = r#"
         [node]
@@ -252,20 +258,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_still_on_its_way_at_the_end_is_not_safe() {
-        struct Vent;
+    #[tokio::test(start_paused = true)]
+    async fn what_is_still_on_its_way_at_the_end_is_not_safe() {
+        struct Vent(u64);
         impl Line for Vent {
             fn write(&mut self, _: Level) -> Result<Confirmation, HardwareError> {
                 Ok(Confirmation::Accepted)
             }
 
-            fn arrive(&mut self) -> Result<(), HardwareError> {
-                Err(HardwareError::Io { what: "vent".into(), reason: "still moving".into() })
+            fn under_way(&mut self) -> Result<Option<Duration>, HardwareError> {
+                self.0 = self.0.saturating_sub(1);
+                Ok((self.0 > 0).then(|| Duration::from_secs(self.0)))
             }
         }
-        let mut line = Witnessed { line: Box::new(Vent), sure: Arc::default() };
-        assert_eq!(line.write(Level::OFF).unwrap_err().to_string(), "vent: still moving");
-        assert_eq!(*locked(&line.sure), None);
+        let clock = Clock::simulated(Timestamp::from_millis(0));
+        for (looks, left) in [(5, None), (1000, Some("output vent"))] {
+            let (bank, lanes, sure) = (Bank::default(), Lanes::new(clock, Execution::Inline), Arc::default());
+            let way = Way { lane: lanes.get("stepper"), deadline: Duration::from_secs(4) };
+            let open = move |_| -> Result<Box<dyn Line>, HardwareError> {
+                Ok(Box::new(Witnessed { line: Box::new(Vent(looks)), sure: Arc::clone(&sure) }))
+            };
+            bank.add(&OutputId::new("vent").unwrap(), way, Level::OFF, Box::new(open));
+            let found = bank.seal_within(LONGEST).await;
+            assert_eq!(found.first().map(|(who, _)| &**who), left);
+        }
     }
 }

@@ -105,6 +105,11 @@ impl OutputConfig for Config {
 struct Command(Config);
 
 impl Line for Command {
+    /// There is nothing to take.
+    fn renewable(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let argv = match &self.0.programs {
             Programs::Switch { on, off } => if level.is_on() { on } else { off }.clone(),

@@ -167,6 +167,11 @@ struct Http {
 }
 
 impl Line for Http {
+    /// There is nothing to take.
+    fn renewable(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         let asking = match &self.config.requests {
             Requests::Switch { on, off } => if level.is_on() { on } else { off }.clone(),

@@ -198,6 +198,11 @@ impl Told {
 }
 
 impl Line for Told {
+    /// There is nothing to take.
+    fn renewable(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         // What it said before says nothing about this.
         self.state.as_ref().and_then(|letters| letters.take());

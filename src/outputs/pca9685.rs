@@ -184,14 +184,19 @@ impl Line for Pca9685 {
     }
 
     fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
-        if self.chip.register(MODE_1)? & SLEEP != 0 {
-            let reason = "it sleeps: it was reset, or lost its power; check its supply".into();
-            return Err(HardwareError::Io { what: self.chip.name().to_owned(), reason });
-        }
-        let mode = self.chip.register(MODE_2)?;
-        if mode != TOTEM_POLE {
-            let reason =
-                format!("its MODE 2 is {mode:#04x} and not {TOTEM_POLE:#04x}; does another program use it too?");
+        let prescale = self.user.prescale;
+        for (name, register, expected) in
+            [("MODE 1", MODE_1, STEP_ON), ("MODE 2", MODE_2, TOTEM_POLE), ("prescale", PRESCALE, prescale)]
+        {
+            let found = self.chip.register(register)?;
+            let found = if register == MODE_1 { found & !RESTART } else { found };
+            let reason = match () {
+                () if found == expected => continue,
+                () if register == MODE_1 && found & SLEEP != 0 => {
+                    "it sleeps: it was reset, or lost its power; check its supply".to_owned()
+                }
+                () => format!("its {name} is {found:#04x} and not {expected:#04x}; does another program use it too?"),
+            };
             return Err(HardwareError::Io { what: self.chip.name().to_owned(), reason });
         }
         let found = self.times()?;
@@ -271,9 +276,14 @@ mod tests {
         [i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0xfe], &[0x1e]), i2c(0x40, &[0x01], &[0x04])]
     }
 
-    /// As it is read back: awake, neither inverted nor open drain, and these times.
-    fn told(times: [u8; 4]) -> [Step; 3] {
-        [i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x01], &[0x04]), i2c(0x40, &[0x0a], &times)]
+    /// As it is read back: awake, neither inverted nor open drain, at 200 Hz, and these times.
+    fn told(times: [u8; 4]) -> [Step; 4] {
+        [
+            i2c(0x40, &[0x00], &[0x20]),
+            i2c(0x40, &[0x01], &[0x04]),
+            i2c(0x40, &[0xfe], &[0x1e]),
+            i2c(0x40, &[0x0a], &times),
+        ]
     }
 
     #[test]
@@ -297,6 +307,11 @@ mod tests {
         // Somebody inverted it: the level that the registers have would be the wrong one.
         board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0x01], &[0x14])]);
         assert!(line.read_back().unwrap_err().to_string().contains("its MODE 2 is 0x14 and not 0x04"));
+        // It counts its channel from another register, or at another speed: somebody else set it up.
+        board.then([i2c(0x40, &[0x00], &[0x81])]);
+        assert!(line.read_back().unwrap_err().to_string().contains("its MODE 1 is 0x01 and not 0x20"));
+        board.then([i2c(0x40, &[0x00], &[0xa0]), i2c(0x40, &[0x01], &[0x04]), i2c(0x40, &[0xfe], &[0x79])]);
+        assert!(line.read_back().unwrap_err().to_string().contains("its prescale is 0x79 and not 0x1e"));
         board.then([i2c(0x40, &[0x00], &[0x20]), i2c(0x40, &[0xfe], &[0x1e]), i2c(0x40, &[0x01], &[0x14])]);
         board.then(waking().into_iter().skip(1));
         assert_eq!(line.write(Level::clamped(0.25)), Ok(Confirmation::ReadBack));

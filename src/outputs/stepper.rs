@@ -28,9 +28,10 @@ const ABOUT: &str = "\
   supply and a common ground. Set its current limit; a capacitor of 100 µF at its supply. Never unplug a motor under power.
 - `hold = false` with `enable` switches the motor off where it stands: cool and silent, for mechanics that stay where they are.
 - A write counts as accepted when the move begins. Interlocks with others do not wait for its end.
-- When homeostat is stopped the move to `safe` begins and ends with the process, and it stays where it is then; so it does after a crash, with
-  its motor on. `homeostat safe` takes it home and to `safe` where both fit into 4 seconds; if not, it goes as far as it gets
-  and says that it may not be there. Choose a `speed` that fits, or mechanics with a spring, where that matters.
+- Its motor is moved by the process, and stays where it is, and on, when that ends. When homeostat is stopped it waits for up to 2
+  seconds until it is at `safe`; if it is not there then, that is an error and counts as a stop that failed. After that, as after a
+  crash, `homeostat safe` takes it home and to `safe` where both fit into 4 seconds; if not, it goes as far as it gets and says that it
+  may not be there. Choose a `speed` that fits, or mechanics with a spring, where that matters.
 - Trouble: it hums and does not turn: `speed` is too high, or the current too low. It loses steps, as nothing measures them: use `home`.
 ";
 
@@ -56,7 +57,7 @@ const TRAVELS: RangeInclusive<u32> = 1..=1_000_000;
 const SPEEDS: RangeInclusive<u32> = 1..=2000;
 /// Before what failed is tried again: whatever stands in its way is not to be ground down.
 const RETRY: Duration = Duration::from_secs(60);
-/// Since it was opened, of whoever waits for its end. systemd gives `homeostat safe` five seconds for everything.
+/// For its way to its safe level after a crash. systemd gives `homeostat safe` five seconds for everything.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone)]
@@ -129,7 +130,7 @@ impl Config {
     }
 
     fn times(&self) -> Times {
-        Times { half: Duration::from_secs(1) / (2 * self.speed), retry: RETRY, patience: PATIENCE }
+        Times { half: Duration::from_secs(1) / (2 * self.speed), retry: RETRY }
     }
 
     fn take(&self, hardware: &dyn Hardware, initial: Level, times: Times) -> Result<Stepper, HardwareError> {
@@ -157,7 +158,7 @@ impl OutputConfig for Config {
         self.pins().into_iter().map(|(_, pin)| Claim::Pin(pin)).collect()
     }
 
-    /// One of its own, for its deadline is longer than that of other pins.
+    /// One of its own, for it is asked for its way while other pins are written.
     fn lane(&self) -> String {
         format!("stepper {}", self.name)
     }
@@ -166,8 +167,9 @@ impl OutputConfig for Config {
         Ok(Box::new(self.take(hardware, initial, self.times())?))
     }
 
+    /// `homeostat safe` waits so long for it.
     fn deadline(&self) -> Duration {
-        PATIENCE + lines::MARGIN
+        PATIENCE
     }
 }
 
@@ -194,7 +196,20 @@ mod tests {
     };
 
     /// Does not wait for anybody.
-    const SOON: Times = Times { half: Duration::from_micros(50), retry: RETRY, patience: Duration::from_secs(30) };
+    const SOON: Times = Times { half: Duration::from_micros(50), retry: RETRY };
+
+    /// Waits until it is where it is to be, or will not come there.
+    fn arrive(line: &mut Stepper) -> Result<(), HardwareError> {
+        let mut result = Ok(());
+        until("its end", || match line.under_way() {
+            Ok(left) => left.is_none(),
+            Err(error) => {
+                result = Err(error);
+                true
+            }
+        });
+        result
+    }
 
     /// Waits until something is so.
     fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -221,12 +236,12 @@ mod tests {
     fn it_goes_home_against_the_stop_and_then_to_every_level() {
         let board = Recorded::default();
         let mut line = VENT.take(&board, Level::clamped(0.5), SOON).unwrap();
-        line.arrive().unwrap();
+        arrive(&mut line).unwrap();
         assert_eq!((turns(&board), line.read_back()), (vec![21, 10], Ok(Some(Level::clamped(0.5)))));
         // A third of 20 steps is 7 of them, and is told as it was wanted.
         for (level, expected) in [(1.0 / 3.0, &[21, 10, 3][..]), (1.0, &[21, 10, 3, 13])] {
             assert_eq!(line.write(Level::clamped(level)), Ok(Confirmation::Accepted));
-            line.arrive().unwrap();
+            arrive(&mut line).unwrap();
             assert_eq!((turns(&board), line.read_back()), (expected.to_vec(), Ok(Some(Level::clamped(level)))));
         }
         assert_eq!(board.pin(23), Some(false));
@@ -237,7 +252,7 @@ mod tests {
         let board = Recorded::default();
         board.set_pin(16, false);
         let config = Config { home: Some(16), reverse: true, ..VENT };
-        config.take(&board, Level::ON, SOON).unwrap().arrive().unwrap();
+        arrive(&mut config.take(&board, Level::ON, SOON).unwrap()).unwrap();
         assert_eq!(turns(&board), [0, 0, 20], "dir is high at rest and low on the way from home");
     }
 
@@ -246,12 +261,13 @@ mod tests {
         let board = Recorded::default();
         let config = Config { home: Some(16), ..VENT };
         let mut line = config.take(&board, Level::OFF, SOON).unwrap();
-        let error = line.arrive().unwrap_err();
+        let error = arrive(&mut line).unwrap_err();
         assert!(
             error.to_string().starts_with("stepper on GPIO pin 23: the end switch was not reached within 21 steps")
         );
         assert_eq!(turns(&board), [21], "and no further");
         assert_eq!((line.write(Level::ON), line.read_back()), (Err(error.clone()), Err(error)));
+        assert!(!line.renewable(), "it tries again by itself");
         drop(line);
 
         let mut line = config.take(&board, Level::OFF, Times { retry: Duration::from_millis(1), ..SOON }).unwrap();
@@ -287,23 +303,21 @@ mod tests {
         assert_eq!(line.read_back(), Ok(Some(Level::OFF)));
         let before = board.written().len();
         line.write(Level::ON).unwrap();
-        line.arrive().unwrap();
+        arrive(&mut line).unwrap();
         assert_eq!((board.written()[before], turns(&board)), ((25, false), vec![21, 20]));
     }
 
     #[test]
-    fn whoever_ends_before_it_is_there_is_told_so_within_the_deadline() {
+    fn whoever_ends_before_it_is_there_is_told_how_long_it_may_need() {
         let slow = config(&ENTRY, "step = 23\ndir = 24\ntravel = 10000\nspeed = 100");
-        assert_eq!((slow.deadline(), slow.lane()), (Duration::from_millis(4500), "stepper test".to_owned()));
+        assert_eq!((slow.deadline(), slow.lane()), (Duration::from_secs(4), "stepper test".to_owned()));
         assert_eq!(slow.claims(), [Claim::Pin(23), Claim::Pin(24)]);
-        let times = Times { half: Duration::from_millis(5), patience: Duration::ZERO, ..SOON };
+        let times = Times { half: Duration::from_millis(5), ..SOON };
         let mut line = Config { travel: 10_000, ..VENT }.take(&Recorded::default(), Level::ON, times).unwrap();
         assert_eq!(line.write(Level::OFF), Ok(Confirmation::Accepted));
-        let error = line.arrive().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "stepper on GPIO pin 23: it may need 105 s more, and stays where it is when this process ends"
-        );
+        // Against the stop, and no step further.
+        let left = line.under_way().unwrap().unwrap();
+        assert!(left > Duration::from_secs(104) && left <= Duration::from_secs(105), "{left:?}");
     }
 
     #[test]

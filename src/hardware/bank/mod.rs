@@ -8,24 +8,28 @@
 //!   is never to be on with is not confirmed off (`never_with`, whichever of the two says so). Before an output goes off, those
 //!   that need it fall to their safe levels. A safe level that is on needs nobody, and others make way for it.
 //! - What could not be confirmed is written again with every round, and pins are read back.
+//! - What moves by itself after a write is waited for where that matters: at the end, and before its line is given back.
+//! - A line that fails twice in a row is dropped in its lane and opened anew at the level that is due.
 
+mod arrival;
 mod slot;
 mod table;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::sync::Notify;
+use futures_util::future::{join, join_all};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use self::slot::{drive, settle};
-use self::table::{Due, Table};
+use self::table::{Due, Key, Table};
 use super::HardwareError;
 use super::lane::{Lane, LaneError};
 use crate::model::{Interlock, Level, Monotonic, OutputId};
@@ -47,12 +51,19 @@ pub trait Line: Send {
         Ok(None)
     }
 
-    /// For a process that is about to end: waits, within the output's deadline, until what moves by itself after a write is there.
+    /// After failures: whether it may be dropped and its hardware be taken anew. Not where there is no hardware to take, or where
+    /// taking it moves something that is better left to the line itself.
+    fn renewable(&self) -> bool {
+        true
+    }
+
+    /// How long what moves by itself after a write may still need; `None` once it is there. It moves only as long as the line is
+    /// kept, and the process lives.
     ///
     /// # Errors
-    /// It is not there yet, and will not be.
-    fn arrive(&mut self) -> Result<(), HardwareError> {
-        Ok(())
+    /// It will not be there.
+    fn under_way(&mut self) -> Result<Option<Duration>, HardwareError> {
+        Ok(None)
     }
 }
 
@@ -82,6 +93,9 @@ pub enum WriteError {
         /// How.
         how: Interlock,
     },
+    /// It moves there by itself, and needs its time.
+    #[error("it is still on its way, for up to {} s more, and stops where it is when this process ends", .0.as_secs_f64().ceil())]
+    Moving(Duration),
     /// The output was removed from the bank, or is about to be. No later write will do.
     #[error("the output was removed")]
     Removed,
@@ -121,6 +135,9 @@ pub struct Released {
 /// For all outputs together at the end. A pin that hangs takes 1.7 s: three attempts of half a second, and the pauses between.
 const SEALING: Duration = Duration::from_secs(2);
 
+/// What stood in the way of each output's safe level last.
+type Errors = Mutex<BTreeMap<Key, WriteError>>;
+
 /// Every output's hardware. Outputs may come and go while it runs.
 #[derive(Default)]
 pub struct Bank {
@@ -144,11 +161,15 @@ impl Bank {
                 moved: Notify::new(),
             })
         };
-        locked(&self.table).add(make)
+        let slot = locked(&self.table).add(make);
+        // One of its name may still be on its way to where it was to leave.
+        self.drop_gone();
+        slot
     }
 
     /// Removes an output, once it is safe and before it whoever needs it. Its line is dropped in its lane. One that nobody
-    /// can have driven is dropped at once: it came after the start, and its hardware was never taken.
+    /// can have driven is dropped at once: it came after the start, and its hardware was never taken. What moves by itself is
+    /// [leaving](Self::leaving) until it is there, and that is no error.
     ///
     /// # Errors
     /// It could not be made safe. Then it is [leaving](Self::leaving): wanted at nothing but its safe level, written again with
@@ -167,7 +188,7 @@ impl Bank {
             let Some(safe) = safe else { continue };
             match drive(&self.table, key, safe).await {
                 // A round was here first.
-                Ok(()) | Err(WriteError::Removed) => {}
+                Ok(()) | Err(WriteError::Removed) => arrival::look(&self.table, key).await,
                 Err(error) => result = Err(error),
             }
         }
@@ -217,6 +238,9 @@ impl Bank {
             Some(Released { who: slot.who.clone(), why, result })
         });
         let released = join_all(work).await.into_iter().flatten().collect();
+        let leaving: Vec<Key> =
+            locked(&self.table).entries.iter().filter(|(_, entry)| entry.leaving).map(|(key, _)| *key).collect();
+        join_all(leaving.into_iter().map(|key| arrival::look(&self.table, key))).await;
         self.drop_gone();
         released
     }
@@ -240,24 +264,32 @@ impl Bank {
         ids.into_iter().map(|id| (id.clone(), table.trouble(id))).collect()
     }
 
-    /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, and gives
-    /// those that could not be within two seconds: their writes stay in the lane and are done when it is free again. One that
-    /// is slow, such as a plug that does not answer, holds up no end for longer.
+    /// From now on nothing but safe levels reach the pins. Writes every output safe, whatever is believed of it, waits for what moves
+    /// there by itself, and gives those that are not there within two seconds: their writes stay in the lane and are done when it
+    /// is free again. One that is slow, such as a plug that does not answer or a vent, holds up no end for longer.
     pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
         self.seal_within(SEALING).await
     }
 
     /// The same with another patience.
     pub async fn seal_within(&self, patience: Duration) -> Vec<(Arc<str>, WriteError)> {
-        let left = timeout(patience, self.make_safe()).await;
-        locked(&self.table).made_safe = true;
-        left.unwrap_or_else(|_| {
-            let late = |slot: &Arc<Slot>| {
-                let lane = slot.way.lane.name().clone();
-                (slot.who.clone(), WriteError::Lane(LaneError::Timeout { lane, deadline: patience }))
+        let errors = Errors::default();
+        // Who is safe by the end is seen from the pins, whether it came to that in time or not.
+        let _ = timeout(patience, self.make_safe(&errors)).await;
+        let (mut table, mut errors) = (locked(&self.table), locked(&errors));
+        table.made_safe = true;
+        let left = table.entries.values().filter_map(|entry| {
+            let slot = &entry.slot;
+            let error = match entry.under_way {
+                _ if !entry.pin.is_at(slot.safe) => errors.remove(&slot.key).unwrap_or_else(|| {
+                    LaneError::Timeout { lane: slot.way.lane.name().clone(), deadline: patience }.into()
+                }),
+                Some(left) => WriteError::Moving(left),
+                None => return None,
             };
-            self.slots().iter().filter(|slot| slot.level() != Some(slot.safe)).map(late).collect()
-        })
+            Some((slot.who.clone(), error))
+        });
+        left.collect()
     }
 
     /// Whether it was sealed to the end: whatever is not safe by now was told.
@@ -265,26 +297,36 @@ impl Bank {
         locked(&self.table).made_safe
     }
 
-    async fn make_safe(&self) -> Vec<(Arc<str>, WriteError)> {
+    async fn make_safe(&self, errors: &Errors) {
         {
             let mut table = locked(&self.table);
             table.sealed = true;
             table.entries.values_mut().for_each(|entry| entry.doubt());
         }
-        let mut left = Vec::new();
+        let (over, ends) = watch::channel(false);
+        let slots = self.slots();
+        let arrivals = slots.iter().map(|slot| arrival::wait(&self.table, slot, ends.clone(), errors));
+        let writes = async {
+            self.write_safe(errors).await;
+            over.send_replace(true);
+        };
+        join(writes, join_all(arrivals)).await;
+    }
+
+    async fn write_safe(&self, errors: &Errors) {
         for pause in [Duration::ZERO, RETRY, RETRY] {
             tokio::time::sleep(pause).await;
             let slots = self.slots();
             let work = slots.iter().filter(|slot| slot.level() != Some(slot.safe)).map(|slot| async {
-                let driven = drive(&self.table, slot.key, slot.safe).await;
-                driven.err().map(|error| (slot.who.clone(), error))
+                drive(&self.table, slot.key, slot.safe).await.is_err_and(|error| {
+                    locked(errors).insert(slot.key, error);
+                    true
+                })
             });
-            left = join_all(work).await.into_iter().flatten().collect();
-            if left.is_empty() {
+            if !join_all(work).await.contains(&true) {
                 break;
             }
         }
-        left
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::table::{Key, Pin, Table, Turn};
-use super::{Confirmation, Line, OpenLine, Way, WriteError};
+use super::taken::{Taken, Written};
+use super::{Confirmation, OpenLine, Way, WriteError};
+use crate::hardware::HardwareError;
 use crate::hardware::lane::LaneError;
 use crate::model::{Interlock, Level, Monotonic, OutputId};
-use crate::panics::{self, locked};
+use crate::panics::locked;
 
 /// A write to a pin that takes longer than this hangs.
 pub const DEADLINE: Duration = Duration::from_millis(500);
@@ -21,7 +23,7 @@ pub struct Slot {
     pub(super) who: Arc<str>,
     pub(super) way: Way,
     pub(super) safe: Level,
-    pub(super) line: Mutex<Option<Box<dyn Line>>>,
+    pub(super) line: Mutex<Option<Taken>>,
     pub(super) open: OpenLine,
     /// Not an owner: the table owns the slots.
     pub(super) table: Weak<Mutex<Table>>,
@@ -172,22 +174,17 @@ pub(super) async fn settle(table: &Arc<Mutex<Table>>, slot: &Arc<Slot>) -> Resul
 /// Runs in the lane, where the jobs of a slot come one after another.
 fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
     let mut place = locked(&slot.line);
-    let Some(Turn { level, refused }) = locked(table).turn(slot.key)? else { return Ok(()) };
-    let doubt = Doubt { table, key: slot.key };
-    // While it is driven the line is not in its place: after a panic it is gone, and the next write takes the hardware anew.
-    let written = place.take().map_or_else(|| (slot.open)(level), Ok).and_then(|line| {
-        if let Some(entry) = locked(table).entries.get_mut(&slot.key) {
-            entry.taken = true;
-        }
-        let (line, written) = panics::lend(line, |line| line.write(level));
-        *place = Some(line);
-        written
-    });
-    std::mem::forget(doubt);
+    let had_a_line = place.is_some();
+    let mut tried = attempt(table, slot, &mut place)?;
+    if had_a_line && place.is_none() {
+        // It has failed again and was dropped. It is taken anew at once, at what is due by now.
+        tried = attempt(table, slot, &mut place)?;
+    }
+    let Some(Tried { turn: Turn { level, refused }, written }) = tried else { return Ok(()) };
     let mut table = locked(table);
     match written {
-        Ok(confirmation) => {
-            table.written(slot.key, level, confirmation, refused.is_some());
+        Ok(written) => {
+            table.written(slot.key, level, written, refused.is_some());
             refused.map_or(Ok(()), Err)
         }
         Err(error) => {
@@ -196,6 +193,33 @@ fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
             Err(error)
         }
     }
+}
+
+/// What was due, and what came of it.
+struct Tried {
+    turn: Turn,
+    written: Result<Written, HardwareError>,
+}
+
+/// Writes what is due now, if anything is. Where there is no line, the hardware is taken at that level first.
+fn attempt(table: &Mutex<Table>, slot: &Slot, place: &mut Option<Taken>) -> Result<Option<Tried>, WriteError> {
+    let Some(turn) = locked(table).turn(slot.key)? else { return Ok(None) };
+    let doubt = Doubt { table, key: slot.key };
+    // While it is driven the line is not in its place: after a panic it is gone, and the next write takes the hardware anew.
+    let taken = place.take().map_or_else(|| (slot.open)(turn.level).map(Taken::new), Ok);
+    let written = taken.and_then(|taken| {
+        if let Some(entry) = locked(table).entries.get_mut(&slot.key) {
+            entry.taken = true;
+        }
+        let (kept, written) = taken.write(turn.level);
+        *place = kept;
+        written
+    });
+    std::mem::forget(doubt);
+    if written.is_err() {
+        locked(table).unsure(slot.key);
+    }
+    Ok(Some(Tried { turn, written }))
 }
 
 /// Whatever panics in the lane leaves a pin of which nothing is known.

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::slot::Slot;
+use super::taken::Written;
 use super::trouble::Trouble;
 use super::{Confirmation, WriteError};
 use crate::model::{Interlock, Level, Monotonic, OutputId};
@@ -39,6 +41,8 @@ pub(super) struct Entry {
     /// who wait for them are scheduled, the last word said is the last one written.
     pub wanted: Level,
     pub pin: Pin,
+    /// It moves by itself after a write, and may need so long, as it was asked last. Nobody asks before its arrival matters.
+    pub under_way: Option<Duration>,
     /// Until when it may stay there, unless it is the safe level.
     pub until: Monotonic,
     /// Whether the hardware was ever taken.
@@ -82,6 +86,11 @@ impl Entry {
     fn is_surely_on(&self) -> bool {
         let on = matches!(self.pin, Pin::At(level, _) | Pin::Leaving(level) if level.is_on());
         on && self.wanted.is_on()
+    }
+
+    /// It was written, and goes there by itself.
+    pub fn moves(&self) -> bool {
+        self.pin.level().is_some() && self.under_way.is_some()
     }
 
     fn rests_on(&self) -> bool {
@@ -136,6 +145,7 @@ impl Table {
         let entry = Entry {
             wanted: slot.safe,
             pin: Pin::Unknown,
+            under_way: None,
             until: Monotonic::default(),
             taken: false,
             inherited: false,
@@ -152,12 +162,16 @@ impl Table {
         self.interlocks.insert(output.clone(), Interlocks { only_while, never_with });
     }
 
-    /// Takes out what is leaving and known to be safe, or was driven by nobody.
+    /// Takes out what is leaving and known to be safe, or was driven by nobody. What still moves there stays, for it would stop where
+    /// it is; unless another of its name follows, which goes its own way.
     pub fn gone(&mut self) -> Vec<Arc<Slot>> {
         let mut gone = Vec::new();
+        let followed: BTreeSet<OutputId> =
+            self.entries.values().filter(|entry| !entry.leaving).map(|entry| entry.slot.id.clone()).collect();
         self.entries.retain(|_, entry| {
             let driven = entry.taken || entry.inherited;
-            let goes = entry.leaving && (!driven || entry.pin.is_at(entry.slot.safe));
+            let stands = entry.under_way.is_none() || followed.contains(&entry.slot.id);
+            let goes = entry.leaving && (!driven || (entry.pin.is_at(entry.slot.safe) && stands));
             if goes {
                 gone.push(entry.slot.clone());
             }
@@ -248,14 +262,15 @@ impl Table {
         Turn { level, refused }
     }
 
-    pub fn written(&mut self, key: Key, level: Level, confirmation: Confirmation, refused: bool) {
+    pub fn written(&mut self, key: Key, level: Level, written: Written, refused: bool) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.under_way = written.under_way;
         if entry.wanted != level {
             // Somebody has wanted something else meanwhile; then the next job is theirs, and this is what it leaves.
             entry.pin = Pin::Leaving(level);
             return;
         }
-        entry.pin = Pin::At(level, confirmation);
+        entry.pin = Pin::At(level, written.confirmation);
         if !refused {
             entry.trouble.obeys();
         }
@@ -263,11 +278,16 @@ impl Table {
 
     /// A write of `level` failed: nothing is believed of the pin, unless another write has succeeded since.
     pub fn failed(&mut self, key: Key, level: Level, error: &WriteError) {
+        self.unsure(key);
         if let Some(entry) = self.entries.get_mut(&key) {
-            if !entry.pin.is_at(entry.wanted) {
-                entry.pin = Pin::Unknown;
-            }
             entry.trouble.failed(level, error);
+        }
+    }
+
+    /// Nothing is believed of a pin that was to be written, unless that has been done meanwhile.
+    pub fn unsure(&mut self, key: Key) {
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.pin.is_at(entry.wanted)) {
+            entry.pin = Pin::Unknown;
         }
     }
 

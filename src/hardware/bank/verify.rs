@@ -10,7 +10,7 @@ use super::WriteError;
 use super::slot::{DEADLINE, Doubt, Slot};
 use super::table::Table;
 use crate::hardware::lane::{Lane, LaneError};
-use crate::panics::{self, locked};
+use crate::panics::locked;
 
 /// Reads every pin that can be read, with one job in each lane. What is not as it was left is unknown afterwards.
 pub(super) async fn verify(table: &Arc<Mutex<Table>>) {
@@ -49,10 +49,10 @@ async fn read_lane(table: &Arc<Mutex<Table>>, lane: Lane, slots: Arc<[Arc<Slot>]
 fn read_back(table: &Mutex<Table>, slot: &Slot) {
     let mut place = locked(&slot.line);
     let Some(left) = locked(table).entries.get(&slot.key).and_then(|entry| entry.pin.level()) else { return };
-    let Some(line) = place.take() else { return };
+    let Some(taken) = place.take() else { return };
     let doubt = Doubt { table, key: slot.key };
-    let (line, found) = panics::lend(line, |line| line.read_back());
-    *place = Some(line);
+    let (kept, found) = taken.read_back();
+    *place = kept;
     std::mem::forget(doubt);
     let mut table = locked(table);
     match found {

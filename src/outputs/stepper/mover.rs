@@ -8,7 +8,7 @@ use super::motion::{Motion, NotReached, Place, Way};
 use crate::clock::Clock;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::{DigitalInput, DigitalOutput, HardwareError};
-use crate::model::{Level, Monotonic};
+use crate::model::Level;
 use crate::panics::locked;
 
 /// A motor swings a little where it stops, and would lose a step if its current ended at once.
@@ -27,8 +27,6 @@ pub struct Times {
     pub half: Duration,
     /// Before what failed is tried again.
     pub retry: Duration,
-    /// Since it was opened, for whoever waits for its end.
-    pub patience: Duration,
 }
 
 /// What the motor is moved by.
@@ -63,6 +61,8 @@ struct State {
     /// It is at its target.
     stands: bool,
     failed: Option<HardwareError>,
+    /// A pin has failed, and it was waited since then: the thread has ended, and its pins may be taken anew.
+    over: bool,
     /// The thread is to end.
     ends: bool,
 }
@@ -85,6 +85,20 @@ impl Shared {
     }
 }
 
+/// Why it does not go on.
+enum Failure {
+    /// The pins are well; it may try again.
+    NotReached(HardwareError),
+    /// What came back may be another chip, of which these pins are none.
+    Pin(HardwareError),
+}
+
+impl From<HardwareError> for Failure {
+    fn from(error: HardwareError) -> Self {
+        Self::Pin(error)
+    }
+}
+
 /// What the thread has.
 struct Worker {
     what: String,
@@ -99,25 +113,35 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         while !locked(&self.shared.state).ends {
-            if let Err(error) = self.turn() {
-                self.shared.change(|state| {
-                    state.failed = Some(error);
-                    state.motion.place = Place::Homing(0);
-                });
-                // An error of this one adds nothing.
-                let _ = self.pins.let_go();
-                drop(self.shared.wait(self.times.retry, |state| !state.ends));
+            let Err(failure) = self.turn() else { continue };
+            let (error, by_a_pin) = match failure {
+                Failure::NotReached(error) => (error, false),
+                Failure::Pin(error) => (error, true),
+            };
+            self.shared.change(|state| {
+                state.failed = Some(error);
+                state.motion.place = Place::Homing(0);
+            });
+            // An error of this one adds nothing.
+            let _ = self.pins.let_go();
+            drop(self.shared.wait(self.times.retry, |state| !state.ends));
+            if by_a_pin {
+                // Before the pins are dropped. Whoever takes them anew drops this one first, and waits for that.
+                return self.shared.change(|state| state.over = true);
             }
         }
         let _ = self.pins.let_go();
     }
 
     /// Makes a step, or waits for something to do.
-    fn turn(&mut self) -> Result<(), HardwareError> {
+    fn turn(&mut self) -> Result<(), Failure> {
         let closed = self.pins.home.as_mut().map(|home| home.get()).transpose()?;
         let next = {
             let mut state = locked(&self.shared.state);
-            let next = state.motion.next(closed).map_err(|NotReached| self.not_reached(state.motion.most()))?;
+            let next = state
+                .motion
+                .next(closed)
+                .map_err(|NotReached| Failure::NotReached(self.not_reached(state.motion.most())))?;
             if matches!(state.motion.place, Place::At(_)) {
                 state.failed = None;
             }
@@ -126,9 +150,10 @@ impl Worker {
         };
         self.shared.changed.notify_all();
         match next {
-            Some(way) => self.step(way),
-            None => self.stand(),
+            Some(way) => self.step(way)?,
+            None => self.stand()?,
         }
+        Ok(())
     }
 
     fn step(&mut self, way: Way) -> Result<(), HardwareError> {
@@ -175,8 +200,6 @@ pub struct Stepper {
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
     times: Times,
-    clock: Clock,
-    opened: Monotonic,
 }
 
 impl Stepper {
@@ -191,7 +214,7 @@ impl Stepper {
     ) -> Result<Self, HardwareError> {
         let clock = Clock::system();
         let motion = Motion::new(travel, initial);
-        let state = State { motion, wanted: initial, stands: false, failed: None, ends: false };
+        let state = State { motion, wanted: initial, stands: false, failed: None, over: false, ends: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let due = clock.now().since_start();
         let worker = Worker { what: what.clone(), pins, shared: shared.clone(), times, clock, due };
@@ -200,7 +223,7 @@ impl Stepper {
             what: format!("starting the thread of the {what}"),
             reason: format!("{error}; raise TasksMax= of the service"),
         })?;
-        Ok(Self { what, shared, thread: Some(thread), times, clock, opened: clock.now() })
+        Ok(Self { what, shared, thread: Some(thread), times })
     }
 
     /// Whether the thread goes on, and has nothing to complain of.
@@ -234,16 +257,15 @@ impl Line for Stepper {
         Ok(state.stands.then_some(state.wanted))
     }
 
-    fn arrive(&mut self) -> Result<(), HardwareError> {
-        let patience = self.times.patience.saturating_sub(self.clock.now().since(self.opened));
-        let state = self.shared.wait(patience, |state| !state.stands && self.well(state).is_ok());
+    fn under_way(&mut self) -> Result<Option<Duration>, HardwareError> {
+        let state = locked(&self.shared.state);
         self.well(&state)?;
-        if state.stands {
-            return Ok(());
-        }
-        let left = (self.times.half * 2 * state.motion.left()).as_secs_f64().ceil();
-        let reason = format!("it may need {left} s more, and stays where it is when this process ends");
-        Err(HardwareError::Io { what: self.what.clone(), reason })
+        Ok((!state.stands).then(|| self.times.half * 2 * state.motion.left()))
+    }
+
+    /// Taken anew it goes home. So not for each word that fails, but at the pace at which it would try again by itself.
+    fn renewable(&self) -> bool {
+        locked(&self.shared.state).over
     }
 }
 
@@ -290,29 +312,29 @@ mod tests {
 
     #[test]
     fn a_pin_that_breaks_is_told_of_and_then_nobody_knows_where_it_is() {
-        for (retry, steps) in [(Duration::from_secs(60), 21 + 3), (Duration::ZERO, 21 + 3 + 21 + 10)] {
+        for (retry, over) in [(Duration::from_secs(60), false), (Duration::ZERO, true)] {
             let board = Recorded::default();
             let pin = |pin| board.output(pin, Active::High, false).unwrap();
             // The fourth step on the way from home.
             let step = Box::new(Broken(pin(23), 2 * (21 + 3) + 1));
             let pins = Pins { step, dir: pin(24), enable: None, home: None, hold: true };
-            let times = Times { half: Duration::from_micros(50), retry, patience: Duration::from_secs(30) };
+            let times = Times { half: Duration::from_micros(50), retry };
             let mut line = Stepper::start("vent", "stepper".into(), pins, 20, Level::clamped(0.5), times).unwrap();
-            let arrived = [line.arrive(), line.arrive()];
-            if retry.is_zero() {
-                let back = (0..3000).any(|_| {
-                    drop(line.shared.wait(Duration::from_millis(10), |state| !state.stands));
-                    line.read_back() == Ok(Some(Level::clamped(0.5)))
-                });
-                assert!(back, "it does not come back: {arrived:?}");
-            } else {
-                let broken = Err(HardwareError::Io { what: "GPIO pin 23".into(), reason: "broken".into() });
-                assert_eq!(arrived, [broken.clone(), broken.clone()]);
+            drop(line.shared.wait(Duration::from_secs(30), |state| state.failed.is_none()));
+            let broken = Err(HardwareError::Io { what: "GPIO pin 23".into(), reason: "broken".into() });
+            for _ in 0..2 {
+                assert_eq!(line.under_way().map(|_| ()), broken);
                 assert_eq!(line.write(Level::OFF).map(|_| ()), broken);
                 assert_eq!(line.read_back().map(|_| ()), broken);
             }
+            // Its pins may be taken anew, but not before it has waited.
+            if over {
+                drop(line.shared.wait(Duration::from_secs(30), |state| !state.over));
+            }
+            assert_eq!(line.renewable(), over);
+            drop(line);
             let made = board.written().iter().filter(|written| **written == (23, true)).count();
-            assert_eq!(made, steps);
+            assert_eq!(made, 21 + 3, "and no step more");
         }
     }
 }

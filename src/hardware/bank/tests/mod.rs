@@ -1,5 +1,8 @@
 //! What the bank promises: one output alone, then outputs that stand in one another's way.
 
+mod anew;
+mod arrival;
+mod flaky;
 mod interlocks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +20,8 @@ struct Recorder(Arc<Mutex<Script>>);
 struct Script {
     log: Vec<String>,
     write: Option<&'static str>,
+    /// Every write fails.
+    stuck: bool,
     read_back: Option<&'static str>,
 }
 
@@ -45,7 +50,10 @@ impl Recorder {
 
 impl Line for Recorder {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
-        let failure = self.0.lock().unwrap().write.take();
+        let failure = {
+            let mut script = self.0.lock().unwrap();
+            script.write.take().or(script.stuck.then_some("error"))
+        };
         match failure {
             Some("panic") => panic!("in write"),
             Some(_) => Err(HardwareError::Io { what: "pin".into(), reason: "stuck".into() }),
@@ -120,11 +128,12 @@ async fn after_a_failed_write_nothing_is_believed_and_safe_is_written_until_it_h
 async fn one_that_does_not_go_on_is_told_of_at_the_third_try() {
     let (bank, slot, recorder, _) = bank();
     slot.open().await.unwrap();
+    recorder.0.lock().unwrap().stuck = true;
     for told in [false, false, true] {
-        recorder.fail_next("error");
         slot.write(Level::ON, secs(9)).await.unwrap_err();
         assert_eq!(slot.trouble().is_some(), told);
     }
+    recorder.0.lock().unwrap().stuck = false;
     bank.release(secs(1)).await;
     assert_eq!((slot.level(), slot.trouble()), (Some(Level::ON), None));
 }
@@ -191,8 +200,9 @@ async fn one_that_cannot_be_made_safe_stands_beside_its_follower_until_it_is_and
     );
     assert_eq!(new.trouble(), told[0].1, "the new one's actor does not clear the alarm");
 
-    stuck.fail_next("error");
+    stuck.0.lock().unwrap().stuck = true;
     bank.release(secs(1)).await;
+    stuck.0.lock().unwrap().stuck = false;
     assert_eq!((bank.leaving().len(), new.level()), (1, Some(Level::OFF)));
     new.write(Level::ON, secs(9)).await.unwrap();
     bank.release(secs(2)).await;
@@ -261,7 +271,8 @@ async fn nobody_is_on_because_of_a_pin_whose_off_is_under_way_or_done() {
     assert!(locked(&bank.table).turn(fan.key).unwrap().is_some_and(|turn| !turn.level.is_on()));
     want(Level::ON);
     assert!(heater.blocked().is_some(), "the off is under way");
-    locked(&bank.table).written(fan.key, Level::OFF, Confirmation::Accepted, false);
+    let written = taken::Written { confirmation: Confirmation::Accepted, under_way: None };
+    locked(&bank.table).written(fan.key, Level::OFF, written, false);
     assert!(heater.blocked().is_some(), "the off is on the pin");
     fan.write(Level::ON, secs(9)).await.unwrap();
     assert_eq!(heater.blocked(), None);
