@@ -42,6 +42,10 @@ cross BOARD:
 arm:
     bash .ci/run arm
 
+# The program for a Pi 1 or the first Zero (ARMv6), tried in emulation, and its Debian package. No other recipe and no CI run does this.
+armv6:
+    bash .ci/run armv6
+
 # Debian packages for arm64, armhf and amd64 in target/debian, tried in a Debian for arm64.
 package:
     bash .ci/run package

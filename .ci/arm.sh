@@ -39,21 +39,27 @@ build_for() {
     cargo build --locked --release --target "$target"
 }
 
-# Built once, for all that follows; then its size, and that it runs.
+# Built once, for all that follows; then what it wants, its size, and that it runs.
 arm_program() {
-    local arch=$1 size libc
+    local arch=$1 libc
     install_arm_tools "$arch"
     build_for "$arch"
-    size=$(stat -c %s "$(program "$arch")")
-    ((size <= largest)) || fail "$(program "$arch") has $size bytes, which is more than $largest"
     libc=$("$(gnu_target "$arch")-objdump" -T "$(program "$arch")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1 || true)
     libc=${libc#GLIBC_}
     [[ -n $libc && $(printf '%s\n' "$libc" "$newest_glibc" | sort -V | tail -n 1) == "$newest_glibc" ]] ||
         fail "$(program "$arch") wants glibc ${libc:-of no number}, and docs/raspberry-pi.md promises $newest_glibc"
-    note "$size bytes, wants glibc $libc"
-    local homeostat
-    homeostat="$(emulator "$arch") $(program "$arch")"
-    $homeostat --version
-    $homeostat check config.example.toml
-    ten_seconds $homeostat
+    note "wants glibc $libc"
+    small_and_runs "$(program "$arch")" $(emulator "$arch")
+}
+
+# small_and_runs PROGRAM EMULATOR…
+small_and_runs() {
+    local program=$1 size
+    shift
+    size=$(stat -c %s "$program")
+    ((size <= largest)) || fail "$program has $size bytes, which is more than $largest"
+    note "$size bytes"
+    "$@" "$program" --version
+    "$@" "$program" check config.example.toml
+    ten_seconds "$@" "$program"
 }

@@ -6,6 +6,10 @@ debian=$packages/root
 
 install_package_tools() {
     has proot || apt_install proot
+    install_cargo_deb
+}
+
+install_cargo_deb() {
     # Without its features, which want more libraries, and unoptimised: it is there in half a minute, and used three times.
     [[ -x target/tools/bin/cargo-deb ]] ||
         cargo install cargo-deb --locked --version 3.8.0 --no-default-features --debug --root target/tools --target-dir target/tools/build
@@ -34,6 +38,18 @@ all_packages() {
         note "$arch: $(stat -c %s "$packages/homeostat_$arch.deb") bytes, glibc ${named#GLIBC_} or newer"
     done
     rm "$packages/program"
+}
+
+# Debian calls it armhf too, and takes it on every 32-bit Pi; so its file's name says which it is.
+armv6_package() {
+    local package=$packages/homeostat_armv6.deb depends
+    install_cargo_deb
+    PATH=$PATH:$PWD/target/tools/bin cargo deb --locked --no-build --no-strip --variant armv6 --target "$armv6_target" --output "$package"
+    dpkg-deb -f "$package" Package Architecture | diff - <(printf '%s\n' "Package: homeostat" "Architecture: armhf")
+    depends=$(dpkg-deb -f "$package" Depends)
+    [[ $depends != *lib* ]] || fail "its program is static, and it depends on $depends"
+    dpkg-deb --fsys-tarfile "$package" | tar -xO ./usr/bin/homeostat | cmp - "$armv6_program"
+    note "$(stat -c %s "$package") bytes"
 }
 
 files_of() { dpkg-deb -c "$packages/homeostat_$1.deb" | awk '{ print $1, $2, $6 }' | sort -k 3; }
