@@ -161,6 +161,14 @@ pub fn within(section: &Section<'_>) -> Option<Duration> {
     if section.has("within") { section.duration("within", WITHIN) } else { Some(Duration::from_secs(2)) }
 }
 
+/// More often is a burden on a small device, and less often protects nobody.
+const REPEAT: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
+
+/// `repeat = "30s"`: how often it is told again while it is not at its safe level.
+pub fn repeat(section: &Section<'_>) -> Option<Duration> {
+    section.duration("repeat", REPEAT)
+}
+
 /// What it is called in the file.
 pub fn name(section: &Section<'_>) -> String {
     section.what().trim_start_matches("output ").to_owned()

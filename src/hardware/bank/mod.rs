@@ -7,7 +7,8 @@
 //! - Interlocks: an output is not turned on while it needs one that is not confirmed on (`only_while`), or while one that it
 //!   is never to be on with is not confirmed off (`never_with`, whichever of the two says so). Before an output goes off, those
 //!   that need it fall to their safe levels. A safe level that is on needs nobody, and others make way for it.
-//! - What could not be confirmed is written again with every round, and pins are read back.
+//! - What could not be confirmed is written again with every round, and pins are read back. A device that forgets what it is told is
+//!   told again.
 
 mod slot;
 mod table;
@@ -45,6 +46,12 @@ pub trait Line: Send {
     /// What it is at now; `None` where the hardware cannot tell.
     fn read_back(&mut self) -> Result<Option<Level>, HardwareError> {
         Ok(None)
+    }
+
+    /// After how long it is told its level again while that is not the safe one, because it may have left it by itself; `None` if it
+    /// stays where it is.
+    fn repeat(&self) -> Option<Duration> {
+        None
     }
 
     /// For a process that is about to end: waits, within the output's deadline, until what moves by itself after a write is there.
@@ -206,14 +213,21 @@ impl Bank {
     }
 
     /// One round: makes every output safe whose level nobody holds any more or against which an interlock stands, and gives
-    /// those; writes again what was not confirmed; lets those go that were removed and are safe by now.
+    /// those; writes again what was not confirmed and what its device may have forgotten; lets those go that were removed and are safe
+    /// by now.
     pub async fn release(&self, now: Monotonic) -> Vec<Released> {
-        let due = locked(&self.table).due(now);
+        let due = {
+            let mut table = locked(&self.table);
+            table.repeat(now);
+            table.due(now)
+        };
         let work = due.into_iter().map(|Due { key, level, falls }| async move {
             let slot = locked(&self.table).entries.get(&key)?.slot.clone();
             let result = drive(&self.table, key, level).await;
+            if falls.is_some() || result.is_err() {
+                slot.moved.notify_one();
+            }
             let why = falls?;
-            slot.moved.notify_one();
             Some(Released { who: slot.who.clone(), why, result })
         });
         let released = join_all(work).await.into_iter().flatten().collect();

@@ -180,14 +180,16 @@ fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
             entry.taken = true;
         }
         let (line, written) = panics::lend(line, |line| line.write(level));
+        let repeat = line.repeat();
         *place = Some(line);
-        written
+        written.map(|confirmation| (confirmation, repeat))
     });
     std::mem::forget(doubt);
     let mut table = locked(table);
     match written {
-        Ok(confirmation) => {
+        Ok((confirmation, repeat)) => {
             table.written(slot.key, level, confirmation, refused.is_some());
+            table.repeats(slot.key, repeat);
             refused.map_or(Ok(()), Err)
         }
         Err(error) => {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::slot::Slot;
 use super::trouble::Trouble;
@@ -49,7 +50,18 @@ pub(super) struct Entry {
     pub leaving: bool,
     /// A job that will surely be done waits in the lane, so another one has nothing to add.
     pub waiting: bool,
+    pub repeat: Repeat,
     pub trouble: Trouble,
+}
+
+/// How a device is told again that may leave its level by itself. Until the next one its pin counts as being where it was left.
+#[derive(Default)]
+pub(super) struct Repeat {
+    /// How often; `None` if it stays where it is.
+    every: Option<Duration>,
+    /// When the round first saw it there, or told it last.
+    told: Option<Monotonic>,
+    is_due: bool,
 }
 
 /// What is known of a pin.
@@ -141,6 +153,7 @@ impl Table {
             inherited: false,
             leaving: false,
             waiting: false,
+            repeat: Repeat::default(),
             trouble: Trouble::default(),
             slot: slot.clone(),
         };
@@ -225,7 +238,7 @@ impl Table {
         let entry = self.entries.get_mut(&key).ok_or(WriteError::Removed)?;
         entry.waiting = false;
         let (wanted, safe, pin) = (entry.wanted, entry.slot.safe, entry.pin);
-        if pin.is_at(wanted) {
+        if pin.is_at(wanted) && !entry.repeat.is_due {
             return Ok(None);
         }
         let Some((by, how)) = self.blocked(key, wanted == safe).filter(|_| wanted.is_on()) else {
@@ -242,7 +255,8 @@ impl Table {
 
     /// From the moment at which an off is on its way, nobody may be on because of this pin.
     fn begun(&mut self, key: Key, level: Level, refused: Option<WriteError>) -> Turn {
-        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !level.is_on() && entry.pin != Pin::Unknown) {
+        let leaves = |pin: Pin| pin != Pin::Unknown && !pin.is_at(level);
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !level.is_on() && leaves(entry.pin)) {
             entry.pin = Pin::Leaving(level);
         }
         Turn { level, refused }
@@ -261,10 +275,29 @@ impl Table {
         }
     }
 
+    /// How often what was just written is to be written again.
+    pub fn repeats(&mut self, key: Key, every: Option<Duration>) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            let told = entry.repeat.told.filter(|_| entry.repeat.is_due);
+            entry.repeat = Repeat { every, told, is_due: false };
+        }
+    }
+
+    /// Finds who is to be told again. Its pin stays what it was, so to everybody else nothing happens.
+    pub fn repeat(&mut self, now: Monotonic) {
+        for entry in self.entries.values_mut() {
+            let Some(every) = entry.repeat.every.filter(|_| entry.wanted != entry.slot.safe) else { continue };
+            let told = *entry.repeat.told.get_or_insert(now);
+            if entry.pin.is_at(entry.wanted) && now.since(told) >= every {
+                (entry.repeat.told, entry.repeat.is_due) = (Some(now), true);
+            }
+        }
+    }
+
     /// A write of `level` failed: nothing is believed of the pin, unless another write has succeeded since.
     pub fn failed(&mut self, key: Key, level: Level, error: &WriteError) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            if !entry.pin.is_at(entry.wanted) {
+            if std::mem::take(&mut entry.repeat.is_due) || !entry.pin.is_at(entry.wanted) {
                 entry.pin = Pin::Unknown;
             }
             entry.trouble.failed(level, error);
@@ -295,7 +328,7 @@ impl Table {
             {
                 return Some(Due { key, level: self.rest(key), falls: Some(Fall::Interlocked(by, how)) });
             }
-            (!entry.pin.is_at(wanted)).then_some(Due { key, level: wanted, falls: None })
+            (!entry.pin.is_at(wanted) || entry.repeat.is_due).then_some(Due { key, level: wanted, falls: None })
         };
         self.entries.iter().filter_map(due).collect()
     }
