@@ -142,7 +142,8 @@ async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
         }
     }
     // One that may take longer than the others gets its time once.
-    let longest = patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max);
+    let longest =
+        patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max).min(outputs::LONGEST_DEADLINE);
     // The slots tell what came of it, also when time was up.
     let left = bank.seal_within(longest).await;
     let outcome = |Patient { id, safe, place, slot, sure, .. }| {
@@ -203,7 +204,9 @@ impl Line for Witnessed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::papers::READING;
     use super::*;
+    use crate::copies;
     use crate::daemon;
     use crate::hardware::lane::Gate;
     use crate::hardware::simulated::Fault;
@@ -250,6 +253,17 @@ mod tests {
             assert_eq!(fan, "fan: 30 % (PWM channel 0), accepted");
             assert_eq!((world.pin(27), world.pwm_level(0)), (Some(true), Level::new(0.3)));
         }
+    }
+
+    #[test]
+    fn systemd_waits_for_the_slowest_output_and_the_slowest_disk() {
+        // To begin and to end, on the smallest Pi.
+        const PROGRAM: Duration = Duration::from_secs(1);
+        let unit = include_str!("../../deploy/systemd/homeostat.service");
+        let given = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        let given = Duration::from_secs(given.parse().unwrap());
+        let taken = READING + LONGEST.max(outputs::LONGEST_DEADLINE) + copies::PATIENCE + PROGRAM;
+        assert!(taken <= given, "`homeostat safe` may take {taken:?}, and is killed after {given:?}");
     }
 
     #[test]

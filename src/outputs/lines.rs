@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::LONGEST_DEADLINE;
 use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
@@ -153,8 +154,7 @@ pub const PERCENT: &str = "{percent}";
 /// Between the end of what a driver waits for and the moment at which its lane calls it hung.
 pub const MARGIN: Duration = Duration::from_millis(500);
 
-/// systemd gives `homeostat safe` five seconds for everything.
-const WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(4);
+const WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST_DEADLINE.saturating_sub(MARGIN);
 
 /// `within = "2s"`: how long something outside of us may take.
 pub fn within(section: &Section<'_>) -> Option<Duration> {

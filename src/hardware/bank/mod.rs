@@ -285,20 +285,21 @@ impl Bank {
             table.sealed = true;
             table.entries.values_mut().for_each(|entry| entry.doubt());
         }
-        let mut left = Vec::new();
-        for pause in [Duration::ZERO, RETRY, RETRY] {
-            tokio::time::sleep(pause).await;
-            let slots = self.slots();
-            let work = slots.iter().filter(|slot| slot.level() != Some(slot.safe)).map(|slot| async {
-                let driven = drive(&self.table, slot.key, slot.safe).await;
-                driven.err().map(|error| (slot.who.clone(), error))
-            });
-            left = join_all(work).await.into_iter().flatten().collect();
-            if left.is_empty() {
-                break;
+        // Each by itself: one that is slow keeps nobody else from trying again.
+        let work = self.slots().into_iter().map(|slot| async move {
+            let mut left = None;
+            for again in [false, true, true] {
+                if again {
+                    tokio::time::sleep(RETRY).await;
+                }
+                if slot.level() == Some(slot.safe) {
+                    return None;
+                }
+                left = Some(drive(&self.table, slot.key, slot.safe).await.err()?);
             }
-        }
-        left
+            left.map(|error| (slot.who.clone(), error))
+        });
+        join_all(work).await.into_iter().flatten().collect()
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {

@@ -356,7 +356,7 @@ async fn the_last_word_is_the_last_one_on_the_pin() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_answer_does_not_hold_up_the_end() {
-    let (bank, _, _, clock) = bank();
+    let (bank, heater, recorder, clock) = bank();
     let gate = crate::hardware::lane::Gate::new();
     let lane = Lanes::new(clock, Execution::Inline).get("http plug");
     let hung = gate.clone();
@@ -367,7 +367,11 @@ async fn one_that_does_not_answer_does_not_hold_up_the_end() {
     let way = Way { lane, deadline: Duration::from_millis(4500) };
     bank.add(&OutputId::new("plug").unwrap(), way, Level::OFF, open);
     let began = clock.now();
-    let left = bank.seal().await;
+    recorder.fail_next("error");
+    let (left, ()) = tokio::join!(bank.seal(), async {
+        tokio::time::sleep(RETRY + RETRY / 2).await;
+        assert_eq!(heater.level(), Some(Level::OFF), "its second try waits for nobody else");
+    });
     assert_eq!(clock.now().since(began), SEALING);
     let [(who, error)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!((&**who, error.to_string().as_str()), ("output plug", "no answer on http plug within 2 s"));
