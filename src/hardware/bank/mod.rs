@@ -10,6 +10,7 @@
 //! - What could not be confirmed is written again with every round, and pins are read back. A device that forgets what it is told is
 //!   told again.
 
+mod repeat;
 mod slot;
 mod table;
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::repeat::Repeat;
 use super::slot::Slot;
 use super::trouble::Trouble;
 use super::{Confirmation, WriteError};
@@ -52,16 +52,6 @@ pub(super) struct Entry {
     pub waiting: bool,
     pub repeat: Repeat,
     pub trouble: Trouble,
-}
-
-/// How a device is told again that may leave its level by itself. Until the next one its pin counts as being where it was left.
-#[derive(Default)]
-pub(super) struct Repeat {
-    /// How often; `None` if it stays where it is.
-    every: Option<Duration>,
-    /// When the round first saw it there, or told it last.
-    told: Option<Monotonic>,
-    is_due: bool,
 }
 
 /// What is known of a pin.
@@ -272,25 +262,6 @@ impl Table {
         entry.pin = Pin::At(level, confirmation);
         if !refused {
             entry.trouble.obeys();
-        }
-    }
-
-    /// How often what was just written is to be written again.
-    pub fn repeats(&mut self, key: Key, every: Option<Duration>) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            let told = entry.repeat.told.filter(|_| entry.repeat.is_due);
-            entry.repeat = Repeat { every, told, is_due: false };
-        }
-    }
-
-    /// Finds who is to be told again. Its pin stays what it was, so to everybody else nothing happens.
-    pub fn repeat(&mut self, now: Monotonic) {
-        for entry in self.entries.values_mut() {
-            let Some(every) = entry.repeat.every.filter(|_| entry.wanted != entry.slot.safe) else { continue };
-            let told = *entry.repeat.told.get_or_insert(now);
-            if entry.pin.is_at(entry.wanted) && now.since(told) >= every {
-                (entry.repeat.told, entry.repeat.is_due) = (Some(now), true);
-            }
         }
     }
 
