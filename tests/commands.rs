@@ -193,6 +193,7 @@ fn of_a_dose_by_hand_it_is_known_what_was_given_also_without_a_broker() {
         hand.set("food", b"30 ml").await.unwrap();
         rig.run(5 * SECOND).await;
         hand.end("food");
+        rig.run(SECOND / 10).await;
         let on = on_time(&rig, 5);
         rig.run(SECOND).await;
         let Some(Dosed::CutShort(told)) = hand.dosed("food") else { panic!("{:?}", hand.dosed("food")) };
