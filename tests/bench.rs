@@ -61,7 +61,7 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     assert!(text.contains("temperature") && text.contains(" °C  (the device says "), "{text}");
     assert_eq!(heard(&house, &["watch", "air", "-n", "2", "--every", "10ms"]).lines().count(), 6);
 
-    let text = heard(&house, &["set", "fan", "40%", "--for", "10ms"]);
+    let text = heard(&house, &["set", "fan", "40%", "--for", "300ms"]);
     assert!(
         text.contains("fan: 40 % (hand asks for 40 %)") && text.ends_with("fan and every other output are safe\n"),
         "{text}"
@@ -70,7 +70,7 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     let fan: Vec<&str> = pins.lines().filter_map(|line| line.split_once(" pwm 0 ")).map(|(_, level)| level).collect();
     assert_eq!(fan, ["0%", "40%", "0%"]);
 
-    let text = heard(&house, &["set", "relay", "on", "--for", "10ms"]);
+    let text = heard(&house, &["set", "relay", "on", "--for", "300ms"]);
     assert!(text.contains("relay: off (may only be on while fan is on"), "{text}");
     assert!(!house.read("../pins.log").contains("pin 17 on"));
 
