@@ -25,7 +25,7 @@ use crate::files;
 use crate::panics::locked;
 
 /// How long the disk may take for one copy.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many earlier texts are kept, the oldest and the newest of them: the file must not grow for ever.
 const MOST_LEFT: usize = 8;

@@ -28,6 +28,17 @@ pin = 17
 only_while = ["fan"]
 remote = false
 
+[outputs.food]
+driver = "pump"
+pin = 5
+ml_per_second = 2.0
+
+[outputs.acid]
+driver = "pump"
+pin = 6
+ml_per_second = 2.0
+only_while = ["fan"]
+
 [simulation]
 pins = "../pins.log"
 "#;
@@ -50,7 +61,7 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     assert!(text.contains("temperature") && text.contains(" °C  (the device says "), "{text}");
     assert_eq!(heard(&house, &["watch", "air", "-n", "2", "--every", "10ms"]).lines().count(), 6);
 
-    let text = heard(&house, &["set", "fan", "40%", "--for", "10ms"]);
+    let text = heard(&house, &["set", "fan", "40%", "--for", "300ms"]);
     assert!(
         text.contains("fan: 40 % (hand asks for 40 %)") && text.ends_with("fan and every other output are safe\n"),
         "{text}"
@@ -59,9 +70,14 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     let fan: Vec<&str> = pins.lines().filter_map(|line| line.split_once(" pwm 0 ")).map(|(_, level)| level).collect();
     assert_eq!(fan, ["0%", "40%", "0%"]);
 
-    let text = heard(&house, &["set", "relay", "on", "--for", "10ms"]);
+    let text = heard(&house, &["set", "relay", "on", "--for", "300ms"]);
     assert!(text.contains("relay: off (may only be on while fan is on"), "{text}");
     assert!(!house.read("../pins.log").contains("pin 17 on"));
+
+    let text = heard(&house, &["set", "food", "0.6ml"]);
+    assert!(text.contains("food: 0.6 ml were given\nfood and every other output are safe"), "{text}");
+    let (code, error) = refused(&house, &["set", "acid", "1 ml"]);
+    assert!(code == 4 && error.contains("acid: cut short, 0 of 1 ml were given: may only be on while fan"), "{error}");
 
     let (code, error) = refused(&house, &["set", "rellay", "on", "--for", "1s"]);
     assert!(code == 1 && error.contains("did you mean `relay`?"), "{code} {error}");
@@ -91,6 +107,11 @@ fn with_a_daemon_they_go_through_it() {
     let text = heard(&house, &["set", "fan", "auto"]);
     assert!(text.starts_with("fan is off since"), "{text}");
     assert!(heard(&house, &["why", "relay"]).starts_with("relay is off since"), "its interlock holds");
+
+    let text = heard(&house, &["set", "food", "0.6ml"]);
+    assert!(text.starts_with("food is on since") && text.ends_with("food: 0.6 ml were given\n"), "{text}");
+    let (code, error) = refused(&house, &["set", "acid", "1 ml"]);
+    assert!(code == 4 && error.contains("acid: cut short, 0 of 1 ml were given: may only be on while fan"), "{error}");
 
     let (code, error) = refused(&house, &["set", "relay", "40%", "--for", "1s"]);
     assert!(code == 1 && error.contains("relay is on or off"), "{code} {error}");

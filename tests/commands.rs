@@ -7,8 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::link::{FakeBroker, config};
-use common::{Rig, Setting, house, play_in};
+use common::{Rig, Setting, house, play, play_in};
 use homeostat::model::OutputId;
+use homeostat::model::dose::Dosed;
 
 const HOUSE: &str = r#"
     [node]
@@ -166,6 +167,57 @@ fn a_dose_is_given_for_exactly_as_long_as_it_takes_and_its_sender_hears_how_much
         let told = answers(&broker, "d5");
         assert!(told[1].starts_with(r#"{"result":"rejected","why":"cut short, "#), "{told:?}");
         assert_eq!((rig.world.pin(5), answers(&broker, "end").len()), (Some(false), 2));
+    });
+}
+
+#[test]
+fn of_a_dose_by_hand_it_is_known_what_was_given_also_without_a_broker() {
+    play(HOUSE, async |mut rig| {
+        let hand = rig.daemon.hand();
+        rig.run(3 * SECOND).await;
+        assert_eq!(hand.dosed("food"), None);
+        hand.set("food", b"8 ml").await.unwrap();
+        rig.run(2 * SECOND).await;
+        assert_eq!(hand.dosed("food"), Some(Dosed::Running));
+        rig.run(2 * SECOND + SECOND / 10).await;
+        assert_eq!(hand.dosed("food"), Some(Dosed::Given("8 ml were given".into())));
+
+        // A limit keeps the pump off for some of the next one.
+        hand.set("food", b"4 ml").await.unwrap();
+        rig.run(3 * SECOND).await;
+        let Some(Dosed::CutShort(told)) = hand.dosed("food") else { panic!("{:?}", hand.dosed("food")) };
+        assert!(told.contains("of 4 ml were given: ") && told.contains("min_off"), "{told}");
+
+        // And a person ends the last.
+        rig.run(2 * SECOND).await;
+        hand.set("food", b"30 ml").await.unwrap();
+        rig.run(5 * SECOND).await;
+        hand.end("food");
+        rig.run(SECOND / 10).await;
+        let on = on_time(&rig, 5);
+        rig.run(SECOND).await;
+        let Some(Dosed::CutShort(told)) = hand.dosed("food") else { panic!("{:?}", hand.dosed("food")) };
+        assert!(
+            told.starts_with("cut short, 10") && told.ends_with("of 30 ml were given: it was interrupted"),
+            "{told}"
+        );
+        assert_eq!(on_time(&rig, 5), on);
+    });
+}
+
+#[test]
+fn a_dose_by_hand_is_not_the_one_over_mqtt() {
+    scenario(async |mut rig, broker| {
+        let hand = rig.daemon.hand();
+        hand.set("food", b"8 ml").await.unwrap();
+        say(&mut rig, &broker, "food/set", r#"{"ml": 3, "id": "d1"}"#).await;
+        let refused = answers(&broker, "d1");
+        assert!(refused[0].contains("a dose that hand asked for runs there, and "), "{refused:?}");
+        say(&mut rig, &broker, "food/set", "off").await;
+        rig.run(5 * SECOND).await;
+        let Some(Dosed::CutShort(told)) = hand.dosed("food") else { panic!("{:?}", hand.dosed("food")) };
+        assert!(told.contains("of 8 ml were given: mqtt asks for off"), "{told}");
+        assert!(hand.set("food", b"2 ml").await.is_ok(), "the next one");
     });
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::pins::doubts;
 use super::{Exit, tell};
 use crate::config::{Wrong, load};
 
@@ -20,7 +21,15 @@ pub enum Format {
 
 /// Checks a file.
 pub fn check(file: &Path, format: Format) -> Exit {
-    let Err(wrong) = load(file) else { return Exit::Fine };
+    let wrong = match load(file) {
+        Ok(config) => {
+            for doubt in doubts(&config) {
+                let _ = writeln!(io::stderr(), "warning: {doubt}");
+            }
+            return Exit::Fine;
+        }
+        Err(wrong) => wrong,
+    };
     let mut out = io::stdout();
     let text = match (&wrong, format) {
         (_, Format::Text) => tell(&wrong, &out),

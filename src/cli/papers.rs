@@ -20,7 +20,7 @@ use crate::copies::{Copies, texts};
 use crate::lock::{Lock, LockError};
 
 /// For all of the disk's answers together: they are asked for at once.
-const READING: Duration = Duration::from_secs(1);
+pub const READING: Duration = Duration::from_secs(1);
 
 /// How the process ended that is to be cleaned up after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,11 +93,11 @@ pub async fn configurations(file: &Path, copies: &Copies, after: After) -> Resul
 /// A copy, which need not be there.
 async fn paper(path: PathBuf) -> Result<Option<Config>, Wrong> {
     let there = path.clone();
-    match in_time(move || there.try_exists()).await {
-        Some(Ok(false)) => Ok(None),
-        Some(_) => read(&path).await.map(Some),
-        None => Err(late(&path)),
-    }
+    let read = move || match there.try_exists() {
+        Ok(false) => Ok(None),
+        _ => load(&there).map(Some),
+    };
+    in_time(read).await.unwrap_or_else(|| Err(late(&path)))
 }
 
 /// The configurations in `config.left.json` that this program takes.

@@ -9,7 +9,7 @@ use super::bench::{Whose, configuration};
 use super::client::{Client, Trouble};
 use super::database::Sorry;
 use super::page::{Ink, Page};
-use crate::config::Config;
+use crate::config::{Config, HardwareKind};
 use crate::model::{Claim, HEADER, HeaderPin, Level};
 use crate::payload::Status;
 
@@ -39,8 +39,50 @@ pub fn pins(Whose { config, at }: Whose) -> Result<(), Sorry> {
     let mut text = format!("{}\n\n", page.ink(Ink::Heading, &file.display().to_string()));
     // Writing to a String cannot fail.
     let _ = draw(&mut text, &devices(&config, running.as_ref()), &page);
+    for doubt in doubts(&config) {
+        let _ = writeln!(text, "\n{}", page.ink(Ink::Alert, &doubt));
+    }
     let _ = out.write_all(text.as_bytes());
     Ok(())
+}
+
+/// What may be on one pin, and may not: only the person who wired it knows.
+pub fn doubts(config: &Config) -> Vec<String> {
+    // Of what other boards' lines are for, nobody knows.
+    if config.node.hardware == HardwareKind::Linux {
+        return Vec::new();
+    }
+    let devices = devices(config, None);
+    let mut doubts = Vec::new();
+    for device in &devices {
+        for channel in &device.claims {
+            let lines = channel.header_choice();
+            let has = |device: &Device, line: u8| device.claims.iter().any(|claim| claim.takes_line(line));
+            if lines.iter().any(|line| has(device, *line)) {
+                continue;
+            }
+            let free: Vec<String> = lines
+                .iter()
+                .filter(|line| !devices.iter().any(|other| has(other, **line)))
+                .map(|line| format!("`pin = {line}`"))
+                .collect();
+            for line in lines {
+                for other in devices.iter().filter(|other| has(other, *line)) {
+                    doubts.push(format!(
+                        "{} has {channel}, which comes out on GPIO {} or {}, as its overlay says, and {} has GPIO {line}: write {} for {} \
+                         if that is where it is",
+                        device.name,
+                        lines[0],
+                        lines[1],
+                        other.name,
+                        free.join(" or "),
+                        device.name
+                    ));
+                }
+            }
+        }
+    }
+    doubts
 }
 
 fn devices(config: &Config, running: Option<&Status<'_>>) -> Vec<Device> {
@@ -141,6 +183,30 @@ mod tests {
 
     use super::*;
     use crate::config;
+
+    #[test]
+    fn what_may_be_on_the_pin_of_a_pwm_channel_is_doubted_until_somebody_says_where_that_is() {
+        let doubts = |fan: &str, hardware: &str| {
+            let text = format!(
+                "[node]\nname = \"x\"\nhardware = \"{hardware}\"\n[outputs.lamp]\ndriver = \"gpio\"\npin = 18\n\
+                 [outputs.fan]\ndriver = \"pwm\"\n{fan}\n"
+            );
+            super::doubts(&config::parse(&text).unwrap())
+        };
+        let told = doubts("channel = 0", "simulated");
+        assert_eq!(
+            told,
+            [
+                "fan has PWM channel 0, which comes out on GPIO 12 or 18, as its overlay says, and lamp has GPIO 18: write `pin = 12` for \
+                 fan if that is where it is"
+            ]
+        );
+        for (fan, hardware) in
+            [("channel = 0\npin = 12", "simulated"), ("channel = 1", "simulated"), ("channel = 0", "linux")]
+        {
+            assert_eq!(doubts(fan, hardware), [""; 0], "{fan} {hardware}");
+        }
+    }
 
     #[test]
     fn every_device_is_where_it_is_wired() {

@@ -142,7 +142,8 @@ async fn drive(houses: Vec<House>, lanes: Lanes) -> Vec<Said> {
         }
     }
     // One that may take longer than the others gets its time once.
-    let longest = patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max);
+    let longest =
+        patients.iter().map(|patient| patient.deadline).fold(LONGEST, Duration::max).min(outputs::LONGEST_DEADLINE);
     // Also when time was up. What moves by itself does so only as long as this process lives, and is waited for.
     let left = bank.seal_within(longest).await;
     let outcome = |Patient { id, safe, place, slot, sure, .. }| {
@@ -209,7 +210,9 @@ impl Line for Witnessed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::papers::READING;
     use super::*;
+    use crate::copies;
     use crate::daemon;
     use crate::hardware::lane::Gate;
     use crate::hardware::simulated::Fault;
@@ -256,6 +259,17 @@ mod tests {
             assert_eq!(fan, "fan: 30 % (PWM channel 0), accepted");
             assert_eq!((world.pin(27), world.pwm_level(0)), (Some(true), Level::new(0.3)));
         }
+    }
+
+    #[test]
+    fn systemd_waits_for_the_slowest_output_and_the_slowest_disk() {
+        // To begin and to end, on the smallest Pi.
+        const PROGRAM: Duration = Duration::from_secs(1);
+        let unit = include_str!("../../deploy/systemd/homeostat.service");
+        let given = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        let given = Duration::from_secs(given.parse().unwrap());
+        let taken = READING + LONGEST.max(outputs::LONGEST_DEADLINE) + copies::PATIENCE + PROGRAM;
+        assert!(taken <= given, "`homeostat safe` may take {taken:?}, and is killed after {given:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use crate::config::{Config, HardwareKind};
 use crate::daemon::{Daemon, Hand, Host, Reload};
 use crate::hardware::lane::Execution;
 use crate::message::OutputState;
+use crate::model::dose::Dosed;
 use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
 use crate::store::RealDisk;
@@ -193,6 +194,10 @@ impl Commands for Acts {
     fn set(&self, output: String, command: Vec<u8>) -> BoxFuture<'static, Result<OutputState, String>> {
         let hand = self.hand.clone();
         async move { hand.set(&output, &command).await }.boxed()
+    }
+
+    fn dosed(&self, output: &str) -> Option<Dosed> {
+        self.hand.dosed(output)
     }
 }
 

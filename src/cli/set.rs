@@ -16,7 +16,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
-use super::bench::{Bench, Place, Whose, no_such};
+use super::bench::{Bench, Place, Whose, no_such, wait_for};
 use super::client::{Client, encoded};
 use super::database::Sorry;
 use super::when::age;
@@ -29,10 +29,13 @@ use crate::hardware::lane::Execution;
 use crate::lock::Lock;
 use crate::model::{Level, OutputId};
 use crate::mqtt::Network;
-use crate::payload;
+use crate::payload::{self, Dose};
 use crate::signal::Signals;
 use crate::store::RealDisk;
 use crate::supervisor::Stage;
+
+/// So often a dose is asked after.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Longer than the daemon gives itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -111,7 +114,31 @@ pub fn set(Set { output, level, lease, whose }: Set) -> Result<(), Sorry> {
 fn ask(client: &Client, output: &str, command: &Command) -> Result<(), Sorry> {
     let path = format!("outputs/{}/set", encoded(output));
     let _state: payload::Output<'static> = client.post_with(&path, command, PATIENCE)?;
-    Ok(why(client, Some(output))?)
+    why(client, Some(output))?;
+    if command.ml.is_none() {
+        return Ok(());
+    }
+    let path = format!("outputs/{}/dose", encoded(output));
+    wait_for(async {
+        loop {
+            match client.get::<Dose<'static>>(&path)? {
+                Dose::Running => tokio::time::sleep(LOOK).await,
+                over => return tell(output, &over),
+            }
+        }
+    })
+}
+
+/// What was really given. Less than what was asked for is a failure.
+fn tell(output: &str, dose: &Dose<'_>) -> Result<(), Sorry> {
+    match dose {
+        Dose::Given(told) => drop(writeln!(io::stdout(), "{output}: {told}")),
+        Dose::CutShort(told) => {
+            return Err(Sorry::failed(format!("{output}: {told}"), "`homeostat why` tells what the output does now"));
+        }
+        Dose::Running => {}
+    }
+    Ok(())
 }
 
 /// A daemon with nothing but the outputs, for as long as it takes.
@@ -172,10 +199,13 @@ async fn serve(
         let _ = writeln!(out, "{output}: {} ({})", Level::clamped(state.level.get()), state.why);
         tokio::select! {
             // A terminal that has gone is a stop as well.
-            _ = signals.next() => {}
+            _ = signals.next() => daemon.hand().end(output),
             () = over(&daemon, output, lease) => {}
         }
-        Ok(())
+        match command.ml.and_then(|_| daemon.hand().dosed(output)) {
+            Some(dosed) => tell(output, &Dose::from(&dosed)),
+            None => Ok(()),
+        }
     }
     .await;
     let stage = daemon.stop(LONGEST_STOP).await;
@@ -191,6 +221,7 @@ async fn over(daemon: &Daemon, output: &str, lease: Option<Duration>) {
     match lease {
         Some(lease) => tokio::time::sleep(lease).await,
         None => {
+            daemon.hand().dose_over(output).await;
             if let Ok(output) = OutputId::new(output) {
                 daemon.hand().given_back(&output).await;
             }

@@ -139,6 +139,44 @@ impl<'t> Devices<'t> {
             }
             self.claims.push((claim, Holder::of(section, place)));
         }
+        if self.header {
+            self.crowded(section);
+        }
+    }
+
+    /// Finds a PWM channel that is on one of two lines, while others have both. The last one of them to come is told.
+    fn crowded(&self, section: &Section<'_>) {
+        for (channel, holder) in &self.claims {
+            let taker = |line: &u8| {
+                let takes = self.claims.iter().filter(|(claim, _)| claim.takes_line(*line));
+                takes.map(|(_, taker)| taker).find(|taker| taker.what != holder.what)
+            };
+            let own =
+                |line: &u8| self.claims.iter().any(|(claim, one)| one.what == holder.what && claim.takes_line(*line));
+            let lines = channel.header_choice();
+            if lines.iter().any(own) {
+                continue;
+            }
+            let Some(takers) = lines.iter().map(taker).collect::<Option<Vec<_>>>() else { continue };
+            let [first, last] = takers[..] else { continue };
+            if ![holder, first, last].iter().any(|one| one.what == section.what()) {
+                continue;
+            }
+            let message = format!(
+                "{} wants {channel}, which comes out on GPIO {} or {}, and {} and {} have both",
+                holder.what,
+                lines[0],
+                lines[1],
+                self.who(first),
+                self.who(last)
+            );
+            let hint = "choose another `channel`, or another pin for one of them";
+            section.report(
+                Diagnostic::new(message, holder.place.clone(), hint)
+                    .also(first.place.clone(), format!("{} is here", first.what))
+                    .also(last.place.clone(), format!("{} is here", last.what)),
+            );
+        }
     }
 
     /// The channel that `key` must name, and how often there is a reading of it, where that is known.
@@ -339,6 +377,40 @@ mod tests {
                         the header";
         assert_eq!(found[0].message, expected);
         assert!(found[0].hint.contains("another `pin`"), "{found:?}");
+    }
+
+    #[test]
+    fn a_pwm_channel_needs_one_of_its_two_lines() {
+        let house = |fan: &str, pins: &[u8]| {
+            let one = |pin: &u8| format!("[outputs.lamp{pin}]\ndriver = \"gpio\"\npin = {pin}\n");
+            let lamps: String = pins.iter().map(one).collect();
+            let fan = format!("[outputs.fan]\ndriver = \"pwm\"\n{fan}\n");
+            let node = "[node]\nname = \"x\"\nhardware = \"simulated\"\n";
+            let messages = |file: String| -> Vec<String> {
+                parse(&file)
+                    .err()
+                    .map(|found| found.iter().map(|one| one.message.clone()).collect())
+                    .unwrap_or_default()
+            };
+            (messages(format!("{node}{fan}{lamps}")), messages(format!("{node}{lamps}{fan}")))
+        };
+        for (fan, pins) in [
+            ("channel = 0", &[18][..]),
+            ("channel = 0", &[13, 18, 19]),
+            ("channel = 0\npin = 12", &[18]),
+            ("channel = 1", &[12, 18]),
+        ] {
+            assert_eq!(house(fan, pins), (vec![], vec![]), "{fan} {pins:?}");
+        }
+        for (fan, pins, expected) in [
+            ("channel = 0", &[12, 18][..], "output fan wants PWM channel 0, which comes out on GPIO 12 or 18, and "),
+            ("channel = 0\npin = 18", &[18], "wants GPIO pin 18, which output "),
+        ] {
+            let (before, after) = house(fan, pins);
+            for found in [before, after] {
+                assert!(found.len() == 1 && found[0].contains(expected), "{fan} {pins:?}: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Tap};
 use crate::message::{Event, OutputState};
+use crate::model::dose::Dosed;
 use crate::model::{OutputId, Owner, Wish};
-use crate::mqtt::commands::Commands;
+use crate::mqtt::commands::{ByHand, Commands};
 
 /// An output's actor acts at once; longer than this, something is in its way that the answer tells.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,13 +31,18 @@ impl Hand {
         Self { bus, commands, owner: Owner::new("hand") }
     }
 
-    /// Carries out a command as it would be published to `<output>/set`, and gives how the output is then.
+    /// Carries out a command as it would be published to `<output>/set`, and gives how the output is then. A dose goes on;
+    /// [`dosed`](Self::dosed) tells what becomes of it.
     ///
     /// # Errors
     /// There is no such output, or it cannot do that; in a sentence.
     pub async fn set(&self, output: &str, command: &[u8]) -> Result<OutputState, String> {
-        let tap = self.bus.tap(EVENTS, 1);
-        let (id, wish) = self.commands.by_hand(&self.owner, output, command)?;
+        let (tap, follower) = (self.bus.tap(EVENTS, 1), self.bus.tap(EVENTS, 1));
+        let ByHand { output: id, wish, is_dose } = self.commands.by_hand(&self.owner, output, command)?;
+        if is_dose {
+            // Also if whoever asked for it has gone.
+            tokio::spawn(self.clone().follow(id.clone(), follower));
+        }
         let is_done = |state: &OutputState| {
             let ours = state.by.as_ref() == Some(&self.owner);
             match wish {
@@ -64,6 +70,44 @@ impl Hand {
         };
         let settled = timeout(LOOK, settled).await.ok();
         settled.or_else(|| self.bus.output(&id)).ok_or_else(|| format!("{output} has not said anything yet"))
+    }
+
+    /// Counts what the pump gives until the dose is over. Over MQTT commands may be switched off, or the broker away.
+    async fn follow(self, output: OutputId, tap: Tap) {
+        let (mut events, mut states) = (Vec::new(), Vec::new());
+        while let Some(left) = self.commands.dose_left(&self.owner, &output) {
+            let _ = timeout(left, tap.filled()).await;
+            tap.drain(&mut events);
+            states.extend(events.drain(..).filter_map(|event| match event {
+                Event::Output(state) if state.output == output => Some(state),
+                _ => None,
+            }));
+            self.commands.follow(&states);
+            states.clear();
+        }
+        self.commands.follow(&[]);
+    }
+
+    /// What became of the last dose by hand; `None` if there was none.
+    pub fn dosed(&self, output: &str) -> Option<Dosed> {
+        self.commands.dosed(&OutputId::new(output).ok()?)
+    }
+
+    /// Waits until the last dose by hand is over, and gives what came of it.
+    pub async fn dose_over(&self, output: &str) -> Option<Dosed> {
+        loop {
+            match self.dosed(output) {
+                Some(Dosed::Running) => sleep(STEP).await,
+                over => return over,
+            }
+        }
+    }
+
+    /// Gives back what was set here, because the one who did so goes.
+    pub fn end(&self, output: &str) {
+        if let Ok(output) = OutputId::new(output) {
+            self.commands.end_by_hand(&self.owner, &output, "it was interrupted");
+        }
     }
 
     /// Waits until nothing that was set here holds the output any more.

@@ -11,6 +11,17 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// What a division leaves over is nobody's mistake.
 const ROUNDING: Duration = Duration::from_millis(1);
 
+/// What became of a dose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dosed {
+    /// It is being given.
+    Running,
+    /// All of it was; in a sentence.
+    Given(String),
+    /// Less was given, and why; in a sentence.
+    CutShort(String),
+}
+
 /// What a pump gives, and for how long it may run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dosing {

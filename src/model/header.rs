@@ -57,9 +57,20 @@ pub const HEADER: [HeaderPin; 40] = [
     Gpio(21, ""),
 ];
 
+/// Where a PWM channel can come out, on any model: a Pi 5 has its channels 2 and 3 where the others have 0 and 1.
+pub fn pwm_lines(channel: u8) -> &'static [u8] {
+    match channel {
+        0 => &[12, 18],
+        1 => &[13, 19],
+        2 => &[14, 18],
+        3 => &[15, 19],
+        _ => &[],
+    }
+}
+
 impl Claim {
-    /// The GPIO lines of the header that this takes for certain, whatever overlays say. A PWM channel and the 1-Wire bus can be on
-    /// several.
+    /// The GPIO lines of the header that this takes for certain, whatever overlays say. The 1-Wire bus can be on any, a PWM channel
+    /// on [one of two](Self::header_choice).
     pub fn header_lines(&self) -> &'static [u8] {
         match self {
             Self::I2c { bus: 1, .. } | Self::I2cInput { bus: 1, .. } => &[2, 3],
@@ -70,9 +81,17 @@ impl Claim {
             _ => &[],
         }
     }
-}
 
-impl Claim {
+    /// The GPIO lines of the header of which this takes one, as an overlay says.
+    pub fn header_choice(&self) -> &'static [u8] {
+        if let Self::Pwm(channel) = self { pwm_lines(*channel) } else { &[] }
+    }
+
+    /// Whether it takes this GPIO line for certain.
+    pub fn takes_line(&self, line: u8) -> bool {
+        *self == Self::Pin(line) || self.header_lines().contains(&line)
+    }
+
     /// Whether one of both is a GPIO line that the bus of the other takes.
     pub fn is_on_a_line_of(&self, other: &Self) -> bool {
         match (self, other) {

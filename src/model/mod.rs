@@ -15,7 +15,7 @@ mod time;
 pub use claim::Claim;
 pub use demand::{Because, Demand, Owner, Priority, Terms, Wish};
 pub use dose::Dosing;
-pub use header::{HEADER, HeaderPin};
+pub use header::{HEADER, HeaderPin, pwm_lines};
 pub use id::{ChannelId, ControllerId, NameError, OutputId, SensorId};
 pub use interlock::Interlock;
 pub use level::{Level, LevelError};

@@ -22,8 +22,13 @@ const ABOUT: &str = "\
   header `Authorization`, or another one: `header = \"X-Api-Key\"`. What is kept there is sent as it is: \"Bearer …\", \"Basic …\".
 - An answer of 2xx within `within` (2 s if it is not there, 4 s at most) counts as accepted. Otherwise the request comes again each
   second until it does.
-- The network may be gone when it matters most: set the device's own switch-off timer (Shelly `timer=`, Tasmota `PulseTime`), and use a
-  pin for whatever must not stay on.
+- The network may be gone when it matters most, and homeostat as well. **Let the plug itself be a dead man's switch**: give it a
+  switch-off timer, and tell it again well before that ends. With `repeat = \"30s\"` it is told again every 30 s while it is not at its
+  safe level, which is no switching to limits and budgets; its timer is three times that, so that one that is lost does no harm. A
+  Shelly's timer is in the request: `turn=on&timer=90`, or `on=true&toggle_after=90` from the second generation on. Tasmota has it for
+  good: `PulseTime 190` is 90 s (100 more than the seconds).
+- Without a timer of its own a plug stays on when nobody reaches it: use a pin for whatever must not. A device that toggles at each
+  request must not be told again.
 ";
 
 pub(super) const ENTRY: Entry = Entry {
@@ -33,8 +38,9 @@ pub(super) const ENTRY: Entry = Entry {
     example: r#"
 [outputs.lamp]
 driver = "http"
-on = { url = "http://192.168.1.40/relay/0?turn=on&timer=3700" }
+on = { url = "http://192.168.1.40/relay/0?turn=on&timer=90" }
 off = { url = "http://192.168.1.40/relay/0?turn=off" }
+repeat = "30s"
 "#,
     read,
 };
@@ -47,6 +53,7 @@ struct Config {
     requests: Requests,
     token: Option<(String, Source)>,
     within: Duration,
+    repeat: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +71,7 @@ struct Asking {
 }
 
 fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
-    let within = lines::within(section);
+    let (within, repeat) = (lines::within(section), lines::repeat(section));
     let token = Source::of(section, &TOKEN);
     let header = header(section);
     let requests = match lines::forms(section)? {
@@ -84,7 +91,7 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
     };
     let header = header?;
     let token = token.map(|source| (header, source));
-    Some(Box::new(Config { name: lines::name(section), requests, token, within: within? }))
+    Some(Box::new(Config { name: lines::name(section), requests, token, within: within?, repeat }))
 }
 
 /// Which header the token is sent in.
@@ -182,6 +189,10 @@ impl Line for Http {
             reason,
         })?;
         Ok(Confirmation::Accepted)
+    }
+
+    fn repeat(&self) -> Option<Duration> {
+        self.config.repeat
     }
 }
 
@@ -301,6 +312,14 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_again_if_that_is_wanted() {
+        for (keys, expected) in [("", None), ("repeat = \"30s\"", Some(Duration::from_secs(30)))] {
+            let keys = format!("set = {{ url = \"http://a/{{percent}}\" }}\n{keys}");
+            assert_eq!(config(&ENTRY, &keys).open(&world(), Level::OFF).unwrap().repeat(), expected);
+        }
+    }
+
+    #[test]
     fn only_2xx_in_time_is_accepted_and_the_address_is_told_to_nobody() {
         // Until the one who asked has gone.
         let silence = |stream: &mut TcpStream| while stream.read(&mut [0]).is_ok_and(|count| count > 0) {};
@@ -336,6 +355,7 @@ mod tests {
             ("set = \"http://a/{percent}\"", "{ … }"),
             ("set = { url = \"http://a/{percent}\" }\nheader = \"X Y\"", "Authorization"),
             ("set = { url = \"http://a/{percent}\" }\nwithin = \"1m\"", "100ms to 4s"),
+            ("set = { url = \"http://a/{percent}\" }\nrepeat = \"1s\"", "5s to 1h"),
         ] {
             let found = mistakes(&ENTRY, keys);
             assert!(found.len() == 1 && found[0].hint.contains(expected), "{keys}: {found:?}");

@@ -3,15 +3,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::LONGEST_DEADLINE;
 use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
 use crate::hardware::simulated::Actuator;
 use crate::hardware::{Active, DigitalOutput, Hardware, HardwareError, Pwm};
-use crate::model::{Claim, Level};
+use crate::model::{Claim, Level, pwm_lines};
 use crate::wiring;
 
 /// A Pi 5 has four channels, the others two.
 const LAST_CHANNEL: u8 = 3;
+const CHANNELS: &str = "it is 0 or 1; a Pi 5 has 0 to 3";
 
 /// `active = "low"`; high if it is not there.
 pub fn active(section: &Section<'_>) -> Option<Active> {
@@ -44,11 +46,16 @@ pub fn obeys(what: impl ToString, wanted: bool, found: bool) -> Result<Confirmat
     Err(HardwareError::Io { what: what.to_string(), reason })
 }
 
-/// What gives pulses: a PWM channel of the board (`channel = 0`), or a thread that switches a pin (`pin = 18`, with `active`).
+/// What gives pulses: a PWM channel of the board (`channel = 0`, and `pin = 18` if it is to be known where that comes out), or a thread that switches a pin (`pin = 18`, with `active`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pulses {
     /// It goes on by itself, whatever becomes of the process.
-    Channel(u8),
+    Channel {
+        /// Its number.
+        channel: u8,
+        /// Where the overlay has it.
+        pin: Option<u8>,
+    },
     /// It ends with the process.
     Pin(u8, Active),
 }
@@ -61,13 +68,22 @@ impl Pulses {
                 // Of a pin that was forgotten; a channel has no such key.
                 section.has("active");
             }
-            let hint = "it is 0 or 1; a Pi 5 has 0 to 3";
-            return channel(section, "PWM channel", LAST_CHANNEL, hint).map(Self::Channel);
+            let channel = self::channel(section, "PWM channel", LAST_CHANNEL, CHANNELS)?;
+            return Some(Self::Channel { channel, pin: None });
         }
         if section.has("channel") {
-            let message = format!("{} has both a `channel` and a `pin`", section.what());
-            section.wrong("pin", message, "keep `channel` for a PWM channel of the board, or `pin` for any other pin");
-            return None;
+            let (channel, pin) =
+                (self::channel(section, "PWM channel", LAST_CHANNEL, CHANNELS), wiring::pin(section, "pin"));
+            let (channel, pin) = (channel?, pin?);
+            let lines = pwm_lines(channel);
+            if !lines.contains(&pin) {
+                let lines: Vec<String> = lines.iter().map(u8::to_string).collect();
+                let message = format!("PWM channel {channel} of {} does not come out on GPIO {pin}", section.what());
+                let hint = "as the overlay says; leave out `channel` to have a thread switch any other pin";
+                section.wrong("pin", message, format!("it is GPIO {}, {hint}", lines.join(" or ")));
+                return None;
+            }
+            return Some(Self::Channel { channel, pin: Some(pin) });
         }
         let (pin, active) = (wiring::pin(section, "pin"), active(section));
         Some(Self::Pin(pin?, active?))
@@ -76,7 +92,7 @@ impl Pulses {
     /// The channel or the pin.
     pub fn claims(&self) -> Vec<Claim> {
         match *self {
-            Self::Channel(channel) => vec![Claim::Pwm(channel)],
+            Self::Channel { channel, pin } => [Claim::Pwm(channel)].into_iter().chain(pin.map(Claim::Pin)).collect(),
             Self::Pin(pin, _) => vec![Claim::Pin(pin)],
         }
     }
@@ -84,7 +100,7 @@ impl Pulses {
     /// `pwm` or `gpio`
     pub fn lane(&self) -> String {
         match self {
-            Self::Channel(_) => "pwm".to_owned(),
+            Self::Channel { .. } => "pwm".to_owned(),
             Self::Pin(..) => "gpio".to_owned(),
         }
     }
@@ -92,7 +108,7 @@ impl Pulses {
     /// Begins pulses of this frequency in hertz at this duty cycle.
     pub fn open(&self, hardware: &dyn Hardware, frequency: f64, initial: Level) -> Result<Box<dyn Pwm>, HardwareError> {
         match *self {
-            Self::Channel(channel) => hardware.pwm(channel, frequency, initial),
+            Self::Channel { channel, .. } => hardware.pwm(channel, frequency, initial),
             Self::Pin(pin, active) => hardware.software_pwm(pin, active, frequency, initial),
         }
     }
@@ -100,7 +116,7 @@ impl Pulses {
     /// The simulated world has a model of a channel only.
     pub fn actuator(&self) -> Option<Actuator> {
         match *self {
-            Self::Channel(channel) => Some(Actuator::Pwm(channel)),
+            Self::Channel { channel, .. } => Some(Actuator::Pwm(channel)),
             Self::Pin(..) => None,
         }
     }
@@ -153,12 +169,19 @@ pub const PERCENT: &str = "{percent}";
 /// Between the end of what a driver waits for and the moment at which its lane calls it hung.
 pub const MARGIN: Duration = Duration::from_millis(500);
 
-/// systemd gives `homeostat safe` five seconds for everything.
-const WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(4);
+const WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST_DEADLINE.saturating_sub(MARGIN);
 
 /// `within = "2s"`: how long something outside of us may take.
 pub fn within(section: &Section<'_>) -> Option<Duration> {
     if section.has("within") { section.duration("within", WITHIN) } else { Some(Duration::from_secs(2)) }
+}
+
+/// More often is a burden on a small device, and less often protects nobody.
+const REPEAT: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
+
+/// `repeat = "30s"`: how often it is told again while it is not at its safe level.
+pub fn repeat(section: &Section<'_>) -> Option<Duration> {
+    section.duration("repeat", REPEAT)
 }
 
 /// What it is called in the file.

@@ -49,6 +49,10 @@ pub static DRIVERS: &[Entry] = &[
     stepper::ENTRY,
 ];
 
+/// No output's [deadline](OutputConfig::deadline) is longer: systemd gives `homeostat safe` the `TimeoutStopSec=` of the unit, for the
+/// disk as well.
+pub const LONGEST_DEADLINE: Duration = Duration::from_millis(4500);
+
 /// A driver's row in the table.
 pub struct Entry {
     /// `driver = "…"`
@@ -138,7 +142,7 @@ pub trait OutputConfig: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// How long one write or open may take before the device counts as hung. The daemon's end waits for it.
+    /// How long one write or open may take before the device counts as hung; [`LONGEST_DEADLINE`] at most.
     fn deadline(&self) -> Duration {
         bank::DEADLINE
     }

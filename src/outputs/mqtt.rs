@@ -4,7 +4,9 @@
 //! broker took it, and what the device says it does, is seen when outputs are read back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::lines;
 use super::{Entry, OutputConfig, Resolution};
 use crate::config::Section;
 use crate::hardware::bank::{Confirmation, Line};
@@ -19,9 +21,12 @@ const ABOUT: &str = "\
 - `state_topic`, with a JSON `pointer` if need be: where a switch says what it does, in the same words. It is then read back, and set
   back if somebody else moved it.
 - **When homeostat crashes, or the broker or the radio goes, nobody turns it off.** `homeostat safe` cannot: only a running homeostat
-  has a connection. Use it for what may stay on, or for a device with a watchdog of its own: let it, or an automation beside the
-  broker, turn off when `homeostat/<node>/status` becomes `offline` (the will, a minute after a crash at the latest), and give plugs
-  their own limit (Tasmota: `PulseTime`; Zigbee2MQTT: `on_time`).
+  has a connection. Use it for what may stay on, or **let the plug itself be a dead man's switch**: give it a switch-off timer, and
+  tell it again well before that ends. With `repeat = \"30s\"` it is told again every 30 s while it is not at its safe level, which is
+  no switching to limits and budgets; its timer is three times that, so that one that is lost does no harm. Tasmota: `PulseTime 190`
+  is 90 s (100 more than the seconds). Zigbee2MQTT, if the plug takes it: `on = '{\"state\": \"ON\", \"on_time\": 90}'`.
+- A device without a timer: let it, or an automation beside the broker, turn off when `homeostat/<node>/status` becomes `offline` (the
+  will, a minute after a crash at the latest).
 - It is told with QoS 1 and not retained: a retained `ON` would turn it on again after its own restart, also without homeostat. It is
   told again on each new connection, so a payload that toggles will not do.
 - It needs `[mqtt]`. With `hardware = \"simulated\"` it is simulated, and nothing is published.
@@ -52,6 +57,7 @@ struct Config {
     topic: String,
     words: Words,
     state: Option<State>,
+    repeat: Option<Duration>,
 }
 
 /// What it is told.
@@ -74,7 +80,7 @@ struct State {
 }
 
 fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
-    let topic = wiring::topic(section, "topic");
+    let (topic, repeat) = (wiring::topic(section, "topic"), lines::repeat(section));
     let word = |key, usual: &str| if section.has(key) { section.optional(key) } else { Some(usual.to_owned()) };
     let (on, off): (Option<String>, Option<String>) = (word("on", "ON"), word("off", "OFF"));
     let set = section.has("set").then(|| section.optional::<String>("set"));
@@ -117,7 +123,7 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
         }
         (None, None) => None,
     };
-    Some(Box::new(Config { topic: topic?, words, state }))
+    Some(Box::new(Config { topic: topic?, words, state, repeat }))
 }
 
 impl OutputConfig for Config {
@@ -147,7 +153,7 @@ impl OutputConfig for Config {
     fn open_over(&self, post: &Post) -> Option<Box<dyn Line>> {
         let state = self.state.as_ref().map(|state| post.subscribe(&state.topic));
         let outlet = post.outlet(&self.topic);
-        Some(Box::new(Told { config: self.clone(), outlet, state, says: None, unanswered: 0 }))
+        Some(Box::new(Told { config: self.clone(), outlet, state, told: None, says: None, unanswered: 0 }))
     }
 
     fn topics(&self) -> Vec<(&'static str, &str)> {
@@ -186,6 +192,7 @@ struct Told {
     config: Config,
     outlet: Outlet,
     state: Option<Arc<Letterbox>>,
+    told: Option<Level>,
     /// What the device has said since it was told last.
     says: Option<bool>,
     unanswered: u32,
@@ -206,7 +213,11 @@ impl Line for Told {
     fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
         // What it said before says nothing about this.
         self.state.as_ref().and_then(|letters| letters.take());
-        (self.says, self.unanswered) = (None, 0);
+        self.says = None;
+        // To say the same again is no answer.
+        if self.told.replace(level) != Some(level) {
+            self.unanswered = 0;
+        }
         match self.outlet.say(self.config.payload(level).into_bytes()) {
             Ok(()) => Ok(Confirmation::Accepted),
             Err(_) => Err(self.failed("there is no connection to the broker")),
@@ -227,6 +238,10 @@ impl Line for Told {
         }
         Ok(self.says.map(Level::from))
     }
+
+    fn repeat(&self) -> Option<Duration> {
+        self.config.repeat
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +253,7 @@ mod tests {
     #[test]
     fn without_the_daemon_it_cannot_be_made_safe_and_says_so() {
         let words = Words::Switch { on: "ON".into(), off: "OFF".into() };
-        let config = Config { topic: "plug/set".into(), words, state: None };
+        let config = Config { topic: "plug/set".into(), words, state: None, repeat: None };
         let error = config.open(&testing::world(), Level::OFF).err().unwrap().to_string();
         assert!(error.contains("publishing on plug/set") && error.contains("only a running homeostat"), "{error}");
     }
@@ -247,7 +262,7 @@ mod tests {
     fn what_takes_levels_is_told_them() {
         let post = Post::new(Clock::system());
         let words = Words::Levels(r#"{"brightness": {percent}, "part": {level}}"#.into());
-        let mut line = Config { topic: "lamp".into(), words, state: None }.open_over(&post).unwrap();
+        let mut line = Config { topic: "lamp".into(), words, state: None, repeat: None }.open_over(&post).unwrap();
         assert!(line.write(Level::ON).unwrap_err().to_string().contains("MQTT topic lamp: there is no connection"));
         post.set_connected(true);
         for (level, expected) in [(0.0, (0, "0")), (0.625, (63, "0.625")), (1.0, (100, "1"))] {
@@ -263,11 +278,27 @@ mod tests {
     }
 
     #[test]
+    fn to_be_told_the_same_again_is_no_answer_of_the_broker() {
+        let post = Post::new(Clock::system());
+        let config = testing::config(&ENTRY, "topic = \"plug\"\nrepeat = \"5s\"");
+        let mut line = config.open_over(&post).unwrap();
+        assert_eq!(line.repeat(), Some(Duration::from_secs(5)));
+        post.set_connected(true);
+        for expected in [Ok(None), Err(())] {
+            line.write(Level::ON).unwrap();
+            assert_eq!(post.due().len(), 1);
+            assert_eq!(line.read_back().map_err(drop), expected);
+        }
+        line.write(Level::OFF).unwrap();
+        assert_eq!(line.read_back(), Ok(None), "another level is another matter");
+    }
+
+    #[test]
     fn what_it_said_before_it_was_told_does_not_count() {
         let post = Post::new(Clock::system());
         let state = Some(State { topic: "plug".into(), pointer: Some("/state".into()) });
         let words = Words::Switch { on: "ON".into(), off: "OFF".into() };
-        let mut line = Config { topic: "plug/set".into(), words, state }.open_over(&post).unwrap();
+        let mut line = Config { topic: "plug/set".into(), words, state, repeat: None }.open_over(&post).unwrap();
         post.set_connected(true);
         post.deliver("plug", br#"{"state": "OFF"}"#, false);
         line.write(Level::ON).unwrap();

@@ -65,7 +65,7 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
         RATES.contains(rate)
     });
     let drive = match pulses {
-        Some(pulses @ Pulses::Channel(_)) => {
+        Some(pulses @ Pulses::Channel { .. }) => {
             let frequency =
                 if section.has("frequency") { section.optional("frequency") } else { Some(Frequency(1000.0)) };
             frequency.map(|Frequency(hertz)| Drive::Speed(pulses, hertz))
@@ -150,7 +150,7 @@ mod tests {
             ("ml_per_second = 1", "add `channel"),
             ("pin = 17\nml_per_second = 0", "0.001 to 1000"),
             ("pin = 17\nml_per_second = -1", "0.001 to 1000"),
-            ("pin = 17\nchannel = 0\nml_per_second = 1", "keep `channel`"),
+            ("pin = 17\nchannel = 0\nml_per_second = 1", "12 or 18"),
             ("pin = 17\nfrequency = \"1kHz\"\nml_per_second = 1", "known:"),
         ] {
             let found = mistakes(&ENTRY, keys);

@@ -13,6 +13,8 @@ use crate::model::{Claim, Level};
 const ABOUT: &str = "\
 - Wiring: channel 0 is GPIO 18 and channel 1 is GPIO 19 with `dtoverlay=pwm-2chan,pin=18,func=2,pin2=19,func2=2` in
   `/boot/firmware/config.txt`; on a Pi 5 these are channels 2 and 3. A four-wire fan wants 25 kHz.
+- `pin = 18` beside `channel` says where the overlay has it, so that nothing else gets that pin. Without it `homeostat check` warns of
+  what is on a pin that may be its own: GPIO 12 or 18 for channel 0, 13 or 19 for channel 1.
 - Any other pin: `pin = 18` instead of `channel`, with `active = \"low\"` where low is on. A thread switches it, at up to some
   hundred hertz (100 Hz if `frequency` is not there); it jitters with the machine's load. Good for heaters, lamps and motors, not
   for a four-wire fan. When homeostat dies the pulses end with it, so `safe` is \"on\" or \"off\" there.
@@ -100,7 +102,7 @@ mod tests {
     fn it_starts_at_its_first_level_and_takes_every_other() {
         let world = testing::world();
         let level = |part| Level::new(part).unwrap();
-        let config = Config { pulses: Pulses::Channel(0), frequency: 25_000.0 };
+        let config = Config { pulses: Pulses::Channel { channel: 0, pin: None }, frequency: 25_000.0 };
         let mut line = config.open(&world, level(0.3)).unwrap();
         assert_eq!(world.pwm_level(0), Some(level(0.3)));
         assert_eq!(line.write(level(0.62)), Ok(Confirmation::Accepted));
@@ -121,14 +123,21 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_with_what_would_do() {
-        for keys in ["channel = 1", "pin = 18\nactive = \"low\"\nsafe = \"on\"", "pin = 18\nfrequency = \"200Hz\""] {
+        let known = testing::config(&ENTRY, "channel = 0\npin = 18");
+        assert_eq!((known.claims(), known.lane().as_str()), (vec![Claim::Pwm(0), Claim::Pin(18)], "pwm"));
+        for keys in [
+            "channel = 1",
+            "channel = 1\npin = 13",
+            "pin = 18\nactive = \"low\"\nsafe = \"on\"",
+            "pin = 18\nfrequency = \"200Hz\"",
+        ] {
             assert_eq!(testing::mistakes(&ENTRY, &format!("{keys}\n")), [], "{keys}");
         }
         for (keys, expected) in [
             ("", "add `channel"),
             ("channel = 4", "0 to 3"),
             ("channel = 0\nfrequency = \"25 rpm\"", "25kHz"),
-            ("channel = 0\npin = 18", "keep `channel`"),
+            ("channel = 0\npin = 17", "12 or 18"),
             ("pin = 64", "0 to 27"),
             ("pin = 18\nactive = \"LOW\"", "\"low\" for most"),
             ("pin = 18\nfrequency = \"25kHz\"", "1kHz"),

@@ -140,7 +140,7 @@ mod tests {
     fn mistakes_are_told_with_what_would_do() {
         for (keys, expected) in [
             ("", "add `channel"),
-            ("channel = 0\npin = 18", "keep `channel`"),
+            ("channel = 0\npin = 17", "12 or 18"),
             ("channel = 0\nmin_pulse = 2.5", "less than `max_pulse`"),
             ("channel = 0\nmax_pulse = 20", "0.3 to 3 ms"),
             ("channel = 0\nmin_pulse = \"soon\"", "write 1.0"),

@@ -6,10 +6,33 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Alarm, Controller, Output, Reading, rfc_3339, short};
+use crate::model::dose::Dosed;
 use crate::model::{Because, Terms, Timestamp};
 
 /// Devices by their names.
 type Named<'a, T> = BTreeMap<Cow<'a, str>, T>;
+
+/// `GET /api/v1/outputs/NAME/dose`: what became of the last dose by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", content = "told", rename_all = "snake_case")]
+pub enum Dose<'a> {
+    /// It is being given.
+    Running,
+    /// All of it was.
+    Given(Cow<'a, str>),
+    /// Less was given, and why.
+    CutShort(Cow<'a, str>),
+}
+
+impl<'a> From<&'a Dosed> for Dose<'a> {
+    fn from(dosed: &'a Dosed) -> Self {
+        match dosed {
+            Dosed::Running => Self::Running,
+            Dosed::Given(told) => Self::Given(told.into()),
+            Dosed::CutShort(told) => Self::CutShort(told.into()),
+        }
+    }
+}
 
 /// `GET /api/v1/status`: everything as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

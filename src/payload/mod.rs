@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{
-    Acknowledged, Calibrate, Calibrated, Counts, Failure, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why,
+    Acknowledged, Calibrate, Calibrated, Counts, Dose, Failure, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why,
 };
 pub use history::{History, Recorded};
 

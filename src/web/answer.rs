@@ -17,7 +17,8 @@ use crate::bus::Past;
 use crate::message::{self, ControllerState};
 use crate::model::{ChannelId, ControllerId, OutputId, Reading, SensorId, Timestamp};
 use crate::payload::{
-    self, Acknowledged, Calibrate, Calibrated, Counts, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why, json,
+    self, Acknowledged, Calibrate, Calibrated, Counts, Dose, Flushed, Reloaded, RestsOn, Sensor, Status, Store, Why,
+    json,
 };
 use crate::supervisor::Stage;
 
@@ -149,6 +150,14 @@ pub(super) async fn set(state: Data<State>, name: Path<String>, body: Bytes) -> 
         Ok(now) => ok(&payload::Output::from(&now)),
         Err(error) => Err(Failure::new(StatusCode::CONFLICT, error, "`homeostat why` tells what the output does now")),
     }
+}
+
+pub(super) async fn dose(state: Data<State>, name: Path<String>) -> Answer {
+    let none = || {
+        let error = format!("{name} was given no dose by hand since the start");
+        Failure::new(StatusCode::NOT_FOUND, error, "`homeostat set pump 5ml` gives one")
+    };
+    ok(&Dose::from(&state.commands.dosed(&name).ok_or_else(none)?))
 }
 
 pub(super) async fn calibrate(state: Data<State>, name: Path<String>, body: Bytes) -> Answer {

@@ -6,6 +6,7 @@
 //! GET  /api/v1/sensors/NAME                 /outputs/NAME, /controllers/NAME, /alarms/NAME: one of them
 //! GET  /api/v1/outputs/NAME/why             the chain from a reading to the pin, and how it came to be so
 //! POST /api/v1/alarms/NAME/acknowledge      a person knows
+//! GET  /api/v1/outputs/NAME/dose            what became of the last dose by hand
 //! POST /api/v1/outputs/NAME/set             move it by hand: {"level": 0.4, "for": "10s"}, as over MQTT
 //! POST /api/v1/sensors/NAME/calibrate       a step of its calibration: {"step": ["mid", "7.00"]}
 //! POST /api/v1/reload                       read the configuration again and apply it
@@ -37,6 +38,7 @@ use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::message::OutputState;
+use crate::model::dose::Dosed;
 use crate::store::Store;
 use crate::supervisor::Stage;
 
@@ -89,6 +91,9 @@ pub trait Commands: Send + Sync {
 
     /// Moves an output by hand; the command is as it would be published to `<output>/set`. Gives how the output is then, or why not.
     fn set(&self, output: String, command: Vec<u8>) -> BoxFuture<'static, Result<OutputState, String>>;
+
+    /// What became of the last dose by hand; `None` if there was none.
+    fn dosed(&self, output: &str) -> Option<Dosed>;
 }
 
 /// The configuration was not taken over.
@@ -153,6 +158,7 @@ fn routes(api: &mut ServiceConfig) {
         .service(get("outputs", web::get().to(answer::outputs)))
         .service(get("outputs/{name}", web::get().to(answer::output)))
         .service(get("outputs/{name}/why", web::get().to(answer::why)))
+        .service(get("outputs/{name}/dose", web::get().to(answer::dose)))
         .service(post("outputs/{name}/set", web::post().to(answer::set)))
         .service(get("controllers", web::get().to(answer::controllers)))
         .service(get("controllers/{name}", web::get().to(answer::controller)))

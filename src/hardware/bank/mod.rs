@@ -7,11 +7,13 @@
 //! - Interlocks: an output is not turned on while it needs one that is not confirmed on (`only_while`), or while one that it
 //!   is never to be on with is not confirmed off (`never_with`, whichever of the two says so). Before an output goes off, those
 //!   that need it fall to their safe levels. A safe level that is on needs nobody, and others make way for it.
-//! - What could not be confirmed is written again with every round, and pins are read back.
+//! - What could not be confirmed is written again with every round, and pins are read back. A device that forgets what it is told is
+//!   told again.
 //! - What moves by itself after a write is waited for where that matters: at the end, and before its line is given back.
 //! - A line that fails twice in a row is dropped in its lane and opened anew at the level that is due.
 
 mod arrival;
+mod repeat;
 mod slot;
 mod table;
 mod taken;
@@ -55,6 +57,12 @@ pub trait Line: Send {
     /// taking it moves something that is better left to the line itself.
     fn renewable(&self) -> bool {
         true
+    }
+
+    /// After how long it is told its level again while that is not the safe one, because it may have left it by itself; `None` if it
+    /// stays where it is.
+    fn repeat(&self) -> Option<Duration> {
+        None
     }
 
     /// How long what moves by itself after a write may still need; `None` once it is there. It moves only as long as the line is
@@ -227,14 +235,21 @@ impl Bank {
     }
 
     /// One round: makes every output safe whose level nobody holds any more or against which an interlock stands, and gives
-    /// those; writes again what was not confirmed; lets those go that were removed and are safe by now.
+    /// those; writes again what was not confirmed and what its device may have forgotten; lets those go that were removed and are safe
+    /// by now.
     pub async fn release(&self, now: Monotonic) -> Vec<Released> {
-        let due = locked(&self.table).due(now);
+        let due = {
+            let mut table = locked(&self.table);
+            table.repeat(now);
+            table.due(now)
+        };
         let work = due.into_iter().map(|Due { key, level, falls }| async move {
             let slot = locked(&self.table).entries.get(&key)?.slot.clone();
             let result = drive(&self.table, key, level).await;
+            if falls.is_some() || result.is_err() {
+                slot.moved.notify_one();
+            }
             let why = falls?;
-            slot.moved.notify_one();
             Some(Released { who: slot.who.clone(), why, result })
         });
         let released = join_all(work).await.into_iter().flatten().collect();
@@ -313,20 +328,23 @@ impl Bank {
         join(writes, join_all(arrivals)).await;
     }
 
+    /// Each by itself: one that is slow keeps nobody else from trying again.
     async fn write_safe(&self, errors: &Errors) {
-        for pause in [Duration::ZERO, RETRY, RETRY] {
-            tokio::time::sleep(pause).await;
-            let slots = self.slots();
-            let work = slots.iter().filter(|slot| slot.level() != Some(slot.safe)).map(|slot| async {
-                drive(&self.table, slot.key, slot.safe).await.is_err_and(|error| {
-                    locked(errors).insert(slot.key, error);
-                    true
-                })
-            });
-            if !join_all(work).await.contains(&true) {
-                break;
+        let work = self.slots().into_iter().map(|slot| async move {
+            for again in [false, true, true] {
+                if again {
+                    tokio::time::sleep(RETRY).await;
+                }
+                if slot.level() == Some(slot.safe) {
+                    return;
+                }
+                match drive(&self.table, slot.key, slot.safe).await {
+                    Ok(()) => return,
+                    Err(error) => drop(locked(errors).insert(slot.key, error)),
+                }
             }
-        }
+        });
+        join_all(work).await;
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {

@@ -185,6 +185,7 @@ fn write_wanted(table: &Mutex<Table>, slot: &Slot) -> Result<(), WriteError> {
     match written {
         Ok(written) => {
             table.written(slot.key, level, written, refused.is_some());
+            table.repeats(slot.key, written.repeat);
             refused.map_or(Ok(()), Err)
         }
         Err(error) => {

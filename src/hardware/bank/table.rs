@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::repeat::Repeat;
 use super::slot::Slot;
 use super::taken::Written;
 use super::trouble::Trouble;
@@ -53,6 +54,7 @@ pub(super) struct Entry {
     pub leaving: bool,
     /// A job that will surely be done waits in the lane, so another one has nothing to add.
     pub waiting: bool,
+    pub repeat: Repeat,
     pub trouble: Trouble,
 }
 
@@ -151,6 +153,7 @@ impl Table {
             inherited: false,
             leaving: false,
             waiting: false,
+            repeat: Repeat::default(),
             trouble: Trouble::default(),
             slot: slot.clone(),
         };
@@ -239,7 +242,7 @@ impl Table {
         let entry = self.entries.get_mut(&key).ok_or(WriteError::Removed)?;
         entry.waiting = false;
         let (wanted, safe, pin) = (entry.wanted, entry.slot.safe, entry.pin);
-        if pin.is_at(wanted) {
+        if pin.is_at(wanted) && !entry.repeat.is_due {
             return Ok(None);
         }
         let Some((by, how)) = self.blocked(key, wanted == safe).filter(|_| wanted.is_on()) else {
@@ -256,7 +259,8 @@ impl Table {
 
     /// From the moment at which an off is on its way, nobody may be on because of this pin.
     fn begun(&mut self, key: Key, level: Level, refused: Option<WriteError>) -> Turn {
-        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !level.is_on() && entry.pin != Pin::Unknown) {
+        let leaves = |pin: Pin| pin != Pin::Unknown && !pin.is_at(level);
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !level.is_on() && leaves(entry.pin)) {
             entry.pin = Pin::Leaving(level);
         }
         Turn { level, refused }
@@ -286,7 +290,9 @@ impl Table {
 
     /// Nothing is believed of a pin that was to be written, unless that has been done meanwhile.
     pub fn unsure(&mut self, key: Key) {
-        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.pin.is_at(entry.wanted)) {
+        if let Some(entry) = self.entries.get_mut(&key)
+            && (std::mem::take(&mut entry.repeat.is_due) || !entry.pin.is_at(entry.wanted))
+        {
             entry.pin = Pin::Unknown;
         }
     }
@@ -315,7 +321,7 @@ impl Table {
             {
                 return Some(Due { key, level: self.rest(key), falls: Some(Fall::Interlocked(by, how)) });
             }
-            (!entry.pin.is_at(wanted)).then_some(Due { key, level: wanted, falls: None })
+            (!entry.pin.is_at(wanted) || entry.repeat.is_due).then_some(Due { key, level: wanted, falls: None })
         };
         self.entries.iter().filter_map(due).collect()
     }

@@ -17,6 +17,8 @@ pub(super) struct Written {
     pub confirmation: Confirmation,
     /// It moves there by itself, and may need so long.
     pub under_way: Option<Duration>,
+    /// How often it is to be told that again.
+    pub repeat: Option<Duration>,
 }
 
 /// A line, and how often in a row it has failed.
@@ -38,7 +40,7 @@ impl Taken {
         let Self { line, writes, reads } = self;
         let write = |line: &mut Box<dyn Line>| {
             let confirmation = line.write(level)?;
-            Ok(Written { confirmation, under_way: line.under_way()? })
+            Ok(Written { confirmation, under_way: line.under_way()?, repeat: line.repeat() })
         };
         let (line, (written, renewable)) = panics::lend(line, |line| (write(line), line.renewable()));
         let writes = if written.is_ok() { 0 } else { writes + 1 };

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
-use self::doses::Doses;
+use self::doses::{Doses, Hears};
 use self::pending::Pending;
 use self::words::{Adjusted, Asked, Mode, Named};
 use super::discovery::{Controller, Output, Takes, Things};
@@ -28,6 +28,7 @@ use super::link::Message;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::message::{Adjust, OutputState};
+use crate::model::dose::Dosed;
 use crate::model::{Demand, Dosing, Level, Monotonic, OutputId, Owner, Priority, Wish, dose};
 use crate::panics::locked;
 
@@ -51,6 +52,17 @@ pub(super) enum Taken {
     Answers(Answers),
     /// Everything is to be published again.
     PublishAll(Option<String>),
+}
+
+/// What a person has set by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ByHand {
+    /// On this output.
+    pub output: OutputId,
+    /// That.
+    pub wish: Wish,
+    /// It is a dose, and ends by itself.
+    pub is_dose: bool,
 }
 
 /// So many rejections are told one by one.
@@ -184,10 +196,10 @@ impl Commands {
     /// On, for exactly as long as so many millilitres take.
     fn dose(&self, output: &Output, millilitres: f64, id: Option<String>) -> Result<Answers, String> {
         let (name, now) = (&output.id, self.clock.now());
-        let (dosing, time) = self.dosing(output, millilitres)?;
+        let (dosing, time) = self.dosing(&self.owner, output, millilitres)?;
         self.demand(name, Wish::Level(Level::ON), now + time)?;
         let mut answers = self.superseded(name, "another command has come after it");
-        locked(&self.doses).begin(id.clone(), name, dosing, time, now);
+        locked(&self.doses).begin((&self.owner, Hears::Sender(id.clone())), name, dosing, time, now);
         answers.extend(id.map(|id| (id, Outcome::Accepted)));
         // It may be on already.
         answers.extend(self.bus.output(name).map(|state| self.heard(&state)).unwrap_or_default());
@@ -195,20 +207,23 @@ impl Commands {
     }
 
     /// How a dose is given, and how long that takes.
-    fn dosing(&self, output: &Output, millilitres: f64) -> Result<(Dosing, Duration), String> {
+    fn dosing(&self, owner: &Owner, output: &Output, millilitres: f64) -> Result<(Dosing, Duration), String> {
         let name = &output.id;
         let dosing = output.dosing.ok_or_else(|| format!("{name} gives no doses: it has no `ml_per_second`"))?;
         let time = dosing.time(millilitres).map_err(|why| format!("{name} cannot give that: {why}"))?;
-        if let Some(left) = locked(&self.doses).left(name, self.clock.now()) {
+        if let Some((left, whose)) = locked(&self.doses).left(name, self.clock.now()) {
             let left = dose::shown(dosing.given(left));
-            return Err(format!("a dose runs there, and {left} ml of it are left; say off first to end it"));
+            return Err(match whose == owner {
+                true => format!("a dose runs there, and {left} ml of it are left; say off first to end it"),
+                false => format!("a dose that {whose} asked for runs there, and {left} ml of it are left"),
+            });
         }
         Ok((dosing, time))
     }
 
     fn superseded(&self, output: &OutputId, why: &str) -> Answers {
         let mut over = locked(&self.pending).superseded(output, why);
-        over.extend(locked(&self.doses).superseded(output, why, self.clock.now()));
+        over.extend(locked(&self.doses).superseded(output, &self.owner, why, self.clock.now()));
         over
     }
 
@@ -226,21 +241,62 @@ impl Commands {
     ///
     /// # Errors
     /// There is no such output, or it cannot do that; in a sentence.
-    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<(OutputId, Wish), String> {
+    pub fn by_hand(&self, owner: &Owner, id: &str, payload: &[u8]) -> Result<ByHand, String> {
         let things = self.things.borrow().clone();
         let output = things.outputs.iter().find(|output| output.id.as_str() == id);
         let output = output.ok_or_else(|| format!("there is no output {id}"))?;
         let (asked, _) = words::output(payload);
-        let (wish, lease) = match asked? {
-            Asked::Hold(wish, lease) => (wish, lease),
+        let (wish, lease, dosing) = match asked? {
+            Asked::Hold(wish, lease) => (wish, lease, None),
             Asked::Dose(_) if self.bus.output(&output.id).is_some_and(|state| state.by.as_ref() == Some(owner)) => {
                 return Err(format!("it runs by hand already; `homeostat set {id} auto` ends that"));
             }
-            Asked::Dose(millilitres) => (Wish::Level(Level::ON), self.dosing(output, millilitres)?.1),
+            Asked::Dose(millilitres) => {
+                let (dosing, time) = self.dosing(owner, output, millilitres)?;
+                (Wish::Level(Level::ON), time, Some(dosing))
+            }
         };
         fits(output, wish)?;
-        self.demand_as(owner, &output.id, wish, self.clock.now() + lease)?;
-        Ok((output.id.clone(), wish))
+        let (name, now) = (&output.id, self.clock.now());
+        self.demand_as(owner, name, wish, now + lease)?;
+        let mut doses = locked(&self.doses);
+        // By hand nobody waits.
+        doses.superseded(name, owner, "another command has come after it", now);
+        if let Some(dosing) = dosing {
+            doses.begin((owner, Hears::Asking), name, dosing, lease, now);
+            // It may be on already.
+            self.bus.output(name).iter().for_each(|state| doses.heard(state, now));
+        }
+        Ok(ByHand { output: name.clone(), wish, is_dose: dosing.is_some() })
+    }
+
+    /// How long a dose runs there yet that this one has asked for.
+    pub fn dose_left(&self, owner: &Owner, output: &OutputId) -> Option<Duration> {
+        let doses = locked(&self.doses);
+        doses.left(output, self.clock.now()).filter(|(_, whose)| *whose == owner).map(|(left, _)| left)
+    }
+
+    /// What became of the last dose by hand; `None` if there was none.
+    pub fn dosed(&self, output: &OutputId) -> Option<Dosed> {
+        locked(&self.doses).kept(output)
+    }
+
+    /// For a dose that has to be followed without a connection to a broker: these outputs have told what they do.
+    pub fn follow(&self, states: &[OutputState]) {
+        let now = self.clock.now();
+        let over = {
+            let mut doses = locked(&self.doses);
+            states.iter().for_each(|state| doses.heard(state, now));
+            doses.expired(now)
+        };
+        self.later(over);
+    }
+
+    /// What was asked for by hand there is over.
+    pub fn end_by_hand(&self, owner: &Owner, output: &OutputId, why: &str) {
+        // One that is gone holds nothing.
+        let _ = self.demand_as(owner, output, Wish::Nothing, self.clock.now());
+        locked(&self.doses).superseded(output, owner, why, self.clock.now());
     }
 
     /// Commands to this output are refused from now on, and what one has asked for does not outlive that.
@@ -288,7 +344,7 @@ impl Commands {
 
     /// An output has told what it does.
     pub(super) fn heard(&self, state: &OutputState) -> Answers {
-        locked(&self.doses).heard(state, &self.owner, self.clock.now());
+        locked(&self.doses).heard(state, self.clock.now());
         locked(&self.pending).heard(state, &self.owner)
     }
 

@@ -7,6 +7,8 @@ mod interlocks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::clock::Clock;
 use crate::hardware::lane::{Execution, Lanes};
@@ -106,6 +108,58 @@ async fn a_level_that_nobody_holds_falls_to_safe() {
     assert_eq!(bank.release(secs(21)).await.len(), 1);
     assert!(bank.release(secs(22)).await.is_empty());
     assert_eq!(recorder.log(), ["open on", "write on", "write off"]);
+}
+
+/// A plug that turns off by itself, and what is known of it whenever it is told something.
+struct Forgetful {
+    recorder: Recorder,
+    slot: Arc<Mutex<Option<Arc<Slot>>>>,
+    known: Arc<Mutex<Vec<Option<Level>>>>,
+}
+
+impl Line for Forgetful {
+    fn write(&mut self, level: Level) -> Result<Confirmation, HardwareError> {
+        self.known.lock().unwrap().extend(self.slot.lock().unwrap().as_ref().map(|slot| slot.level()));
+        self.recorder.write(level)
+    }
+
+    fn repeat(&self) -> Option<Duration> {
+        Some(Duration::from_secs(30))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_device_may_forget_is_told_again_and_nobody_sees_that_unless_it_fails() {
+    let (bank, _, recorder, clock) = bank();
+    let (itself, known): (Arc<Mutex<Option<Arc<Slot>>>>, Arc<Mutex<Vec<_>>>) = Default::default();
+    let (line, seen, slot) = (recorder.clone(), known.clone(), itself.clone());
+    let open: OpenLine =
+        Box::new(move |_| Ok(Box::new(Forgetful { recorder: line.clone(), slot: slot.clone(), known: seen.clone() })));
+    let lane = Lanes::new(clock, Execution::Inline).get("http plug");
+    let plug = bank.add(&OutputId::new("plug").unwrap(), lane, Level::OFF, open);
+    *itself.lock().unwrap() = Some(plug.clone());
+    let rounds = async |rounds: std::ops::Range<u64>| {
+        for at in rounds {
+            assert!(bank.release(secs(at)).await.is_empty());
+            bank.verify().await;
+        }
+    };
+    plug.write(Level::ON, secs(999)).await.unwrap();
+    known.lock().unwrap().clear();
+    rounds(0..90).await;
+    assert_eq!(recorder.log(), ["write on", "open off", "write off", "write on", "write on"], "at 30 s and 60 s");
+    assert_eq!(*known.lock().unwrap(), [Some(Level::ON); 2], "nothing happens to its limits and budgets");
+
+    recorder.fail_next("error");
+    bank.release(secs(90)).await;
+    assert_eq!(plug.level(), None, "shown as every write that fails");
+    assert!(plug.moved().now_or_never().is_some(), "and its actor hears of it");
+    rounds(91..120).await;
+    assert_eq!((plug.level(), recorder.log().len()), (Some(Level::ON), 1), "written at once, and that counts");
+
+    plug.write(Level::OFF, secs(999)).await.unwrap();
+    rounds(120..300).await;
+    assert_eq!(recorder.log(), ["write off"], "there it falls by itself");
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +325,7 @@ async fn nobody_is_on_because_of_a_pin_whose_off_is_under_way_or_done() {
     assert!(locked(&bank.table).turn(fan.key).unwrap().is_some_and(|turn| !turn.level.is_on()));
     want(Level::ON);
     assert!(heater.blocked().is_some(), "the off is under way");
-    let written = taken::Written { confirmation: Confirmation::Accepted, under_way: None };
+    let written = taken::Written { confirmation: Confirmation::Accepted, under_way: None, repeat: None };
     locked(&bank.table).written(fan.key, Level::OFF, written, false);
     assert!(heater.blocked().is_some(), "the off is on the pin");
     fan.write(Level::ON, secs(9)).await.unwrap();
@@ -313,7 +367,7 @@ async fn the_last_word_is_the_last_one_on_the_pin() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_answer_does_not_hold_up_the_end() {
-    let (bank, _, _, clock) = bank();
+    let (bank, heater, recorder, clock) = bank();
     let gate = crate::hardware::lane::Gate::new();
     let lane = Lanes::new(clock, Execution::Inline).get("http plug");
     let hung = gate.clone();
@@ -324,7 +378,11 @@ async fn one_that_does_not_answer_does_not_hold_up_the_end() {
     let way = Way { lane, deadline: Duration::from_millis(4500) };
     bank.add(&OutputId::new("plug").unwrap(), way, Level::OFF, open);
     let began = clock.now();
-    let left = bank.seal().await;
+    recorder.fail_next("error");
+    let (left, ()) = tokio::join!(bank.seal(), async {
+        tokio::time::sleep(RETRY + RETRY / 2).await;
+        assert_eq!(heater.level(), Some(Level::OFF), "its second try waits for nobody else");
+    });
     assert_eq!(clock.now().since(began), SEALING);
     let [(who, error)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!((&**who, error.to_string().as_str()), ("output plug", "no answer on http plug within 2 s"));
