@@ -12,6 +12,7 @@
 //! - A line that fails twice in a row is dropped in its lane and opened anew at the level that is due.
 
 mod arrival;
+mod pin;
 mod slot;
 mod table;
 mod taken;

@@ -6,10 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::WriteError;
+use super::pin::Pin;
 use super::slot::Slot;
 use super::taken::Written;
 use super::trouble::Trouble;
-use super::{Confirmation, WriteError};
 use crate::model::{Interlock, Level, Monotonic, OutputId};
 
 /// A slot, also after another has taken its name.
@@ -54,27 +55,6 @@ pub(super) struct Entry {
     /// A job that will surely be done waits in the lane, so another one has nothing to add.
     pub waiting: bool,
     pub trouble: Trouble,
-}
-
-/// What is known of a pin.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Pin {
-    /// Nothing: before the first write, and after one that failed.
-    Unknown,
-    /// A write is due or under way; before it, the pin was at this.
-    Leaving(Level),
-    /// It is at this.
-    At(Level, Confirmation),
-}
-
-impl Pin {
-    pub fn is_at(self, level: Level) -> bool {
-        self.level() == Some(level)
-    }
-
-    pub fn level(self) -> Option<Level> {
-        if let Self::At(level, _) = self { Some(level) } else { None }
-    }
 }
 
 impl Entry {
