@@ -13,6 +13,7 @@
 //! - A line that fails twice in a row is dropped in its lane and opened anew at the level that is due.
 
 mod arrival;
+mod pin;
 mod repeat;
 mod slot;
 mod table;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::table::{Key, Pin, Table, Turn};
+use super::pin::Pin;
+use super::table::{Key, Table, Turn};
 use super::taken::{Taken, Written};
 use super::{Confirmation, OpenLine, Way, WriteError};
 use crate::hardware::HardwareError;

@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::WriteError;
+use super::pin::Pin;
 use super::repeat::Repeat;
 use super::slot::Slot;
 use super::taken::Written;
 use super::trouble::Trouble;
-use super::{Confirmation, WriteError};
 use crate::model::{Interlock, Level, Monotonic, OutputId};
 
 /// A slot, also after another has taken its name.
@@ -56,27 +57,6 @@ pub(super) struct Entry {
     pub waiting: bool,
     pub repeat: Repeat,
     pub trouble: Trouble,
-}
-
-/// What is known of a pin.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Pin {
-    /// Nothing: before the first write, and after one that failed.
-    Unknown,
-    /// A write is due or under way; before it, the pin was at this.
-    Leaving(Level),
-    /// It is at this.
-    At(Level, Confirmation),
-}
-
-impl Pin {
-    pub fn is_at(self, level: Level) -> bool {
-        self.level() == Some(level)
-    }
-
-    pub fn level(self) -> Option<Level> {
-        if let Self::At(level, _) = self { Some(level) } else { None }
-    }
 }
 
 impl Entry {
