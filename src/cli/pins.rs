@@ -67,7 +67,8 @@ pub fn doubts(config: &Config) -> Vec<String> {
                 .map(|line| format!("`pin = {line}`"))
                 .collect();
             for line in lines {
-                for other in devices.iter().filter(|other| has(other, *line)) {
+                // A bus is surely where it is, so the channel is on the other one.
+                for other in devices.iter().filter(|other| other.claims.contains(&Claim::Pin(*line))) {
                     doubts.push(format!(
                         "{} has {channel}, which comes out on GPIO {} or {}, as its overlay says, and {} has GPIO {line}: write {} for {} \
                          if that is where it is",

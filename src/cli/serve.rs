@@ -28,7 +28,7 @@ use crate::supervisor::Stage;
 use crate::systemd::Notify;
 use crate::web::{self, Commands, Refused, Served};
 
-/// Each phase of the stop has a deadline of its own; this one is for the case that they fail. systemd waits for five seconds.
+/// Each phase of the stop has a deadline of its own; this one is for the case that they fail. systemd waits longer.
 const LONGEST_STOP: Duration = Duration::from_secs(3);
 
 /// Runs a daemon until it is stopped or ends by itself.

@@ -131,7 +131,7 @@ impl Line for Forgetful {
 #[tokio::test(start_paused = true)]
 async fn what_its_device_may_forget_is_told_again_and_nobody_sees_that_unless_it_fails() {
     let (bank, _, recorder, clock) = bank();
-    let (itself, known): (Arc<Mutex<Option<Arc<Slot>>>>, Arc<Mutex<Vec<_>>>) = Default::default();
+    let (itself, known) = (Arc::new(Mutex::new(None::<Arc<Slot>>)), Arc::new(Mutex::new(Vec::new())));
     let (line, seen, slot) = (recorder.clone(), known.clone(), itself.clone());
     let open: OpenLine =
         Box::new(move |_| Ok(Box::new(Forgetful { recorder: line.clone(), slot: slot.clone(), known: seen.clone() })));
