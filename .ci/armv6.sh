@@ -35,7 +35,9 @@ armv6_cargo() {
         cargo-zigbuild "$subcommand" --locked -Z build-std=std,panic_unwind --target "$armv6_target" "$@"
 }
 
-# Built, and then: for no newer processor, wanting nothing of the system, small, and running.
+# Built, and then: for no newer processor, wanting nothing of the system, small, and running. What the file says of its processor is true
+# of what compilers made; assembly may bring newer code under the same name (ring's NEON, musl's barriers, both chosen at run time), so
+# that it runs says more.
 armv6_build() {
     install_armv6_tools
     armv6_cargo zigbuild --release
