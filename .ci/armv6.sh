@@ -27,11 +27,10 @@ install_armv6_tools() {
 # armv6_cargo SUBCOMMAND…: Cargo with Zig's compiler and a standard library of the same build. RUSTC_BOOTSTRAP, because `build-std` is
 # not yet stable; link-self-contained=no, because the start files and the C library are Zig's.
 armv6_cargo() {
-    local subcommand=$1 variable=${armv6_target//-/_}
+    local subcommand=$1
     shift
     env PATH="$armv6_tools/bin:$PATH" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C target-cpu=arm1176jzf-s -C link-self-contained=no" \
         CARGO_ZIGBUILD_CACHE_DIR="$armv6_tools/cache" ZIG_GLOBAL_CACHE_DIR="$armv6_tools/cache" ZIG_LOCAL_CACHE_DIR="$armv6_tools/cache" \
-        "CARGO_TARGET_${variable^^}_RUNNER=$armv6_emulator" \
         cargo-zigbuild "$subcommand" --locked -Z build-std=std,panic_unwind --target "$armv6_target" "$@"
 }
 
@@ -48,10 +47,4 @@ armv6_build() {
     ! readelf -lW "$armv6_program" | grep -q INTERP || fail "$armv6_program is not static"
     note "static, $arch"
     small_and_runs "$armv6_program" $armv6_emulator
-}
-
-# What only this build might have lost: panics that are caught, for which musl and Zig bring an unwinder of their own, and TLS, whose
-# assembly has parts for newer processors. One test starts the program by its name, which only this machine's own programs can be.
-armv6_tests() {
-    armv6_cargo test --test restarts --test tls -- --include-ignored --skip the_program
 }
