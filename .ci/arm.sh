@@ -31,25 +31,36 @@ install_arm_tools() {
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
 }
 
+# At once, so that one is linked, which only one core can do, while the other still compiles.
 build_for() {
-    local target variable
-    target=$(rust_target "$1")
-    variable=${target//-/_}
-    export "CARGO_TARGET_${variable^^}_LINKER=$(gnu_target "$1")-gcc"
-    cargo build --locked --release --target "$target"
+    local arch target variable targets=()
+    for arch; do
+        target=$(rust_target "$arch")
+        targets+=(--target "$target")
+        variable=${target//-/_}
+        export "CARGO_TARGET_${variable^^}_LINKER=$(gnu_target "$arch")-gcc"
+    done
+    cargo build --locked --release "${targets[@]}"
 }
 
-# Built once, for all that follows; then what it wants, its size, and that it runs.
-arm_program() {
-    local arch=$1 libc
-    install_arm_tools "$arch"
-    build_for "$arch"
-    libc=$("$(gnu_target "$arch")-objdump" -T "$(program "$arch")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1 || true)
+# arm_programs ARCH…: built once, for all that follows; then what each wants, its size, and that it runs.
+arm_programs() {
+    local arch
+    install_arm_tools "$@"
+    build_for "$@"
+    for arch; do
+        wants_no_newer_glibc "$arch"
+        small_and_runs "$(program "$arch")" $(emulator "$arch")
+    done
+}
+
+wants_no_newer_glibc() {
+    local libc
+    libc=$("$(gnu_target "$1")-objdump" -T "$(program "$1")" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1 || true)
     libc=${libc#GLIBC_}
     [[ -n $libc && $(printf '%s\n' "$libc" "$newest_glibc" | sort -V | tail -n 1) == "$newest_glibc" ]] ||
-        fail "$(program "$arch") wants glibc ${libc:-of no number}, and docs/raspberry-pi.md promises $newest_glibc"
-    note "wants glibc $libc"
-    small_and_runs "$(program "$arch")" $(emulator "$arch")
+        fail "$(program "$1") wants glibc ${libc:-of no number}, and docs/raspberry-pi.md promises $newest_glibc"
+    note "$1: wants glibc $libc"
 }
 
 # small_and_runs PROGRAM EMULATOR…

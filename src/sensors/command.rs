@@ -77,8 +77,8 @@ impl SensorConfig for Config {
         &self.channels
     }
 
-    fn wiring(&self) -> crate::wiring::Wiring {
-        crate::wiring::Wiring::unclaimed(self.lane.clone())
+    fn wiring(&self) -> wiring::Wiring {
+        wiring::Wiring::unclaimed(self.lane.clone())
     }
 
     fn deadline(&self) -> Duration {
