@@ -231,6 +231,8 @@ fn every_path_answers_in_json_also_when_it_cannot() {
             ("GET /api/v1/sensors/lake", 404, "hint", "there is air"),
             ("GET /api/v1/outputs/heater/why", 404, "error", "there is no output `heater`"),
             ("GET /api/v1/controllers/a%2Fb", 404, "error", "there is no controller `a/b`"),
+            ("POST /api/v1/sensors/aif/calibrate", 404, "error", "there is no sensor `aif`"),
+            ("POST /api/v1/sensors/air/calibrate", 409, "error", "sensor air: it is computed or heard over MQTT"),
             ("POST /api/v1/alarms/a/acknowledge", 404, "error", "there is no alarm `a`"),
             ("POST /api/v1/reload", 200, "summary", "right: nothing changed"),
             ("GET /api/v1/reload", 405, "hint", "use POST"),
