@@ -18,11 +18,6 @@ driver = "bme280"
 every = "100ms"
 temperature = { offset = 2.0 }
 
-[sensors.scales]
-driver = "hx711"
-clock = 20
-data = 21
-
 [outputs.fan]
 driver = "pwm"
 channel = 0
@@ -90,9 +85,6 @@ fn mistakes_are_told(house: &House) {
         let (code, error) = refused(house, arguments);
         assert!(code == expected && error.contains(what) && error.contains(next), "{arguments:?}: {code} {error}");
     }
-    let (code, error) = refused(house, &["calibrate", "scales", "tare"]);
-    let (what, next) = ("error: sensor scales: ", "`homeostat drivers DRIVER` tells the steps of its driver");
-    assert!(code == 4 && error.starts_with(what) && error.contains(next), "{code} {error}");
 }
 
 /// The first word of each line.
@@ -161,4 +153,13 @@ fn with_a_daemon_they_go_through_it() {
     let (code, error) = refused(&house, &["read", "air", "--config", "config.toml"]);
     assert!(code == 3 && error.contains("leave out --config"), "{code} {error}");
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn a_device_that_cannot_be_calibrated_now_has_failed() {
+    let house =
+        House::new("[node]\nname = \"bench\"\nhardware = \"linux\"\n[sensors.room]\ndriver = \"bme280\"\nbus = 250\n");
+    let (code, error) = refused(&house, &["calibrate", "room", "zero"]);
+    let next = "\n  next   `homeostat drivers DRIVER` tells the steps of its driver\n";
+    assert!(code == 4 && error.starts_with("error: sensor room: ") && error.ends_with(next), "{code} {error}");
 }

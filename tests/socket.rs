@@ -17,11 +17,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use homeostat::alarms::Alarms;
-use homeostat::bus::Bus;
+use homeostat::bus::{Bus, NotCalibrated};
 use homeostat::clock::Clock;
 use homeostat::message::OutputState;
 use homeostat::model::dose::Dosed;
-use homeostat::model::{ChannelId, Quantity, Sample};
+use homeostat::model::{ChannelId, Quantity, Sample, SensorId};
 use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
 use homeostat::web::{self, Commands, Refused, SOCKET, State};
@@ -290,6 +290,17 @@ fn a_reload_says_what_changed_or_what_is_wrong() {
             "error: unknown key `pim`\n --> config.toml:12:1\nnothing was changed; mend that and reload again\n";
         assert_eq!(error, expected);
         assert_eq!(request(at, "POST /api/v1/reload").0, 409);
+    });
+}
+
+#[test]
+fn a_device_that_cannot_be_calibrated_now_has_failed() {
+    served("right", |at, bus, _| {
+        let silent = |_| async { Err(NotCalibrated::Failed("it does not answer".to_owned())) }.boxed();
+        bus.serve_calibration(&SensorId::new("ph").unwrap(), Arc::new(silent));
+        let told =
+            "error: sensor ph: it does not answer\n  next   `homeostat drivers DRIVER` tells the steps of its driver\n";
+        assert_eq!(ask(at, &["calibrate", "ph", "mid", "7.00"]), (4, String::new(), told.into()));
     });
 }
 
