@@ -25,7 +25,28 @@ use crate::panics::locked;
 pub type Desk = Arc<dyn Fn(Demand) -> Result<(), String> + Send + Sync>;
 
 /// Carries out a step of a sensor's calibration, such as `["mid", "7.00"]`, and gives what the device answered.
-pub type Calibrator = Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+pub type Calibrator = Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<String, NotCalibrated>> + Send + Sync>;
+
+/// Why a step of a calibration was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCalibrated {
+    /// There is nothing in the device that could be calibrated.
+    #[error("its chip keeps no calibration of its own")]
+    NoSteps,
+    /// The device has not done it, or knows no such step.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl NotCalibrated {
+    /// The next step of a person.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::NoSteps => "use `offset`, `scale` or `points` of its channel",
+            Self::Failed(_) => "`homeostat drivers DRIVER` tells the steps of its driver",
+        }
+    }
+}
 
 /// A handle on the bus; all clones are the same bus.
 #[derive(Clone)]

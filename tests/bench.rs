@@ -63,11 +63,41 @@ fn dosed(house: &House) -> (String, String) {
     (out, told.to_owned())
 }
 
+/// With a daemon and without one: the same words, the same code.
+fn mistakes_are_told(house: &House) {
+    let cases: [(&[&str], i32, &str, &str); 9] = [
+        (&["set", "rellay", "on"], 1, "there is no output `rellay`", "did you mean `relay`?"),
+        (&["set", "rellay", "5ml", "--for", "1s"], 1, "there is no output `rellay`", "did you mean `relay`?"),
+        (&["set", "relay", "on"], 2, "for how long", "add --for 5s"),
+        (&["set", "food", "1ml", "--for", "1s"], 2, "--for is for a level", "leave it out"),
+        (&["set", "fan", "130%", "--for", "1s"], 2, "a level is from 0% to 100%, or from 0 to 1", ""),
+        (&["set", "relay", "40%", "--for", "1s"], 1, "error: relay is on or off", "its table tell what it can"),
+        (&["set", "fan", "5ml"], 1, "error: fan gives no doses", "its table tell what it can"),
+        (&["calibrate", "aif", "mid"], 1, "there is no sensor `aif`", "did you mean `air`?"),
+        (
+            &["calibrate", "air", "mid", "7"],
+            1,
+            "error: sensor air: its chip keeps no calibration of its own\n",
+            "  next   use `offset`, `scale` or `points` of its channel\n",
+        ),
+    ];
+    for (arguments, expected, what, next) in cases {
+        let (code, error) = refused(house, arguments);
+        assert!(code == expected && error.contains(what) && error.contains(next), "{arguments:?}: {code} {error}");
+    }
+}
+
+/// The first word of each line.
+fn names(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.split_whitespace().next()).collect()
+}
+
 #[test]
 fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     let house = House::new(HOUSE);
     let text = heard(&house, &["read", "air"]);
-    assert!(text.contains("temperature") && text.contains(" °C  (the device says "), "{text}");
+    assert!(text.contains(" °C  (the device says "), "{text}");
+    assert_eq!(names(&text), ["humidity", "pressure", "temperature"]);
     assert_eq!(heard(&house, &["watch", "air", "-n", "2", "--every", "10ms"]).lines().count(), 6);
 
     let text = heard(&house, &["set", "fan", "40%", "--for", "300ms"]);
@@ -91,14 +121,7 @@ fn without_a_daemon_the_tools_reach_for_the_hardware_and_leave_it_safe() {
     let (code, error) = refused(&house, &["set", "acid", "1 ml"]);
     assert!(code == 4 && error.contains("acid: cut short, 0 of 1 ml were given: may only be on while fan"), "{error}");
 
-    let (code, error) = refused(&house, &["set", "rellay", "on", "--for", "1s"]);
-    assert!(code == 1 && error.contains("did you mean `relay`?"), "{code} {error}");
-    let (code, error) = refused(&house, &["set", "relay", "on"]);
-    assert!(code == 2 && error.contains("add --for 5s"), "{code} {error}");
-    let (code, error) = refused(&house, &["set", "relay", "40%", "--for", "1s"]);
-    assert!(code == 1 && error.contains("relay is on or off"), "{code} {error}");
-    let (code, error) = refused(&house, &["calibrate", "air", "mid", "7"]);
-    assert!(code == 4 && error.contains("keeps no calibration of its own"), "{code} {error}");
+    mistakes_are_told(&house);
     assert!(heard(&house, &["pins"]).contains("relay         GPIO 17 11 •"));
 }
 
@@ -107,6 +130,7 @@ fn with_a_daemon_they_go_through_it() {
     let house = House::new(HOUSE);
     let daemon = house.run(RUN);
     process::until("air was read", || house.ask(&["read", "air"]).0 == 0);
+    assert_eq!(names(&heard(&house, &["read", "air"])), ["humidity", "pressure", "temperature"]);
     let text = heard(&house, &["watch", "air", "-n", "1"]);
     assert!(text.lines().count() == 3 && text.contains(" hPa"), "{text}");
 
@@ -125,11 +149,17 @@ fn with_a_daemon_they_go_through_it() {
     let (code, error) = refused(&house, &["set", "acid", "1 ml"]);
     assert!(code == 4 && error.contains("acid: cut short, 0 of 1 ml were given: may only be on while fan"), "{error}");
 
-    let (code, error) = refused(&house, &["set", "relay", "40%", "--for", "1s"]);
-    assert!(code == 1 && error.contains("relay is on or off"), "{code} {error}");
-    let (code, error) = refused(&house, &["calibrate", "air", "mid", "7"]);
-    assert!(code == 1 && error.contains("keeps no calibration of its own"), "{code} {error}");
+    mistakes_are_told(&house);
     let (code, error) = refused(&house, &["read", "air", "--config", "config.toml"]);
     assert!(code == 3 && error.contains("leave out --config"), "{code} {error}");
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn a_device_that_cannot_be_calibrated_now_has_failed() {
+    let house =
+        House::new("[node]\nname = \"bench\"\nhardware = \"linux\"\n[sensors.room]\ndriver = \"bme280\"\nbus = 250\n");
+    let (code, error) = refused(&house, &["calibrate", "room", "zero"]);
+    let next = "\n  next   `homeostat drivers DRIVER` tells the steps of its driver\n";
+    assert!(code == 4 && error.starts_with("error: sensor room: ") && error.ends_with(next), "{code} {error}");
 }

@@ -43,6 +43,28 @@ fn check_prints_the_mistakes_and_nothing_else() {
 }
 
 #[test]
+fn check_warns_people_beside_and_editors_within_what_it_prints() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("doubtful.toml");
+    let house = "[node]\nname = \"a\"\nhardware = \"simulated\"\n[outputs.lamp]\ndriver = \"gpio\"\npin = 18\n\
+                 [outputs.fan]\ndriver = \"pwm\"\nchannel = 0\n";
+    std::fs::write(&file, house).unwrap();
+    let file = file.to_str().unwrap();
+
+    let output = homeostat(&["check", file]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()));
+    let warning = text(&output.stderr);
+
+    let output = homeostat(&["check", file, "--format", "json"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["severity"], &json["file"]), (&"warning".into(), &file.into()));
+    let (message, hint) = (json["message"].as_str().unwrap(), json["hint"].as_str().unwrap());
+    assert_eq!(warning, format!("warning: {message}: {hint}\n"));
+    assert!(message.starts_with("fan has PWM channel 0") && hint.starts_with("write `pin = 12`"), "{json}");
+}
+
+#[test]
 fn a_missing_file_is_a_wrong_configuration() {
     let output = homeostat(&["check", "/nowhere/greenhouse.toml"]);
     assert_eq!(output.status.code(), Some(1));

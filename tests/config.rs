@@ -385,6 +385,7 @@ fn editors_get_one_object_a_line() {
     assert_eq!(
         lines[0],
         serde_json::json!({
+            "severity": "error",
             "message": "`flush` of [store] is not a duration",
             "hint": mistakes.diagnostics[0].hint,
             "file": "config.toml",

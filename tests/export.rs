@@ -310,6 +310,21 @@ fn what_is_not_there_is_said_with_the_next_step() {
 }
 
 #[test]
+fn an_export_of_nothing_says_so_beside_its_heading() {
+    let directory = tempfile::tempdir().unwrap();
+    stored(directory.path(), |bus| publish(bus, "air.temperature", Sample::Good(20.0)));
+    for (range, lines, note) in [
+        (&["--to", "2001-01-01"][..], 1, "note: no such readings are stored in that time; `homeostat query` shows"),
+        (&[], 2, ""),
+    ] {
+        let arguments = [&["export", "--database", "homeostat.db"], range].concat();
+        let (code, text, error) = ask(directory.path(), &arguments);
+        assert_eq!((code, text.lines().count()), (0, lines), "{error}");
+        assert!(if note.is_empty() { error.is_empty() } else { error.starts_with(note) }, "{error}");
+    }
+}
+
+#[test]
 fn a_damaged_database_gives_no_backup() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("homeostat.db");

@@ -17,11 +17,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use homeostat::alarms::Alarms;
-use homeostat::bus::Bus;
+use homeostat::bus::{Bus, NotCalibrated};
 use homeostat::clock::Clock;
 use homeostat::message::OutputState;
 use homeostat::model::dose::Dosed;
-use homeostat::model::{ChannelId, Quantity, Sample};
+use homeostat::model::{ChannelId, Quantity, Sample, SensorId};
 use homeostat::store::{RealDisk, Store};
 use homeostat::supervisor::Stage;
 use homeostat::web::{self, Commands, Refused, SOCKET, State};
@@ -231,6 +231,8 @@ fn every_path_answers_in_json_also_when_it_cannot() {
             ("GET /api/v1/sensors/lake", 404, "hint", "there is air"),
             ("GET /api/v1/outputs/heater/why", 404, "error", "there is no output `heater`"),
             ("GET /api/v1/controllers/a%2Fb", 404, "error", "there is no controller `a/b`"),
+            ("POST /api/v1/sensors/aif/calibrate", 404, "error", "there is no sensor `aif`"),
+            ("POST /api/v1/sensors/air/calibrate", 409, "error", "sensor air: it is computed or heard over MQTT"),
             ("POST /api/v1/alarms/a/acknowledge", 404, "error", "there is no alarm `a`"),
             ("POST /api/v1/reload", 200, "summary", "right: nothing changed"),
             ("GET /api/v1/reload", 405, "hint", "use POST"),
@@ -288,6 +290,17 @@ fn a_reload_says_what_changed_or_what_is_wrong() {
             "error: unknown key `pim`\n --> config.toml:12:1\nnothing was changed; mend that and reload again\n";
         assert_eq!(error, expected);
         assert_eq!(request(at, "POST /api/v1/reload").0, 409);
+    });
+}
+
+#[test]
+fn a_device_that_cannot_be_calibrated_now_has_failed() {
+    served("right", |at, bus, _| {
+        let silent = |_| async { Err(NotCalibrated::Failed("it does not answer".to_owned())) }.boxed();
+        bus.serve_calibration(&SensorId::new("ph").unwrap(), Arc::new(silent));
+        let told =
+            "error: sensor ph: it does not answer\n  next   `homeostat drivers DRIVER` tells the steps of its driver\n";
+        assert_eq!(ask(at, &["calibrate", "ph", "mid", "7.00"]), (4, String::new(), told.into()));
     });
 }
 

@@ -20,7 +20,7 @@ use crate::model::Sample;
 use crate::panics::locked;
 use crate::payload::Status;
 use crate::sensors::filter::Filter;
-use crate::sensors::{self, Driver, DriverError, Filters};
+use crate::sensors::{self, Channel, Driver, DriverError, Filters};
 
 /// Whose devices are meant.
 #[derive(Debug, Args)]
@@ -84,6 +84,12 @@ impl Bench {
         Ok(Self { config, hardware, world, file, state, lock })
     }
 
+    /// Makes sure that there is an output of that name.
+    pub fn knows_output(&self, name: &str) -> Result<(), Sorry> {
+        let names: Vec<&str> = self.config.outputs.iter().map(|output| output.id.as_str()).collect();
+        if names.contains(&name) { Ok(()) } else { Err(no_such("output", name, &names, &self.file)) }
+    }
+
     /// Lets the lock go, for whoever takes it again.
     pub fn unlock(&mut self) {
         self.lock = None;
@@ -128,7 +134,7 @@ pub fn configuration(named: Option<PathBuf>) -> Result<(Config, PathBuf), Sorry>
 }
 
 /// There is none of that name in the file.
-pub fn no_such(what: &str, name: &str, known: &[&str], file: &Path) -> Sorry {
+fn no_such(what: &str, name: &str, known: &[&str], file: &Path) -> Sorry {
     let next = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => format!("the file has no {what}s"),
@@ -174,7 +180,7 @@ impl Reader {
         Self { config, hardware, lane, clock, driver: Arc::default(), filters }
     }
 
-    /// Opens it, if it is not open, and reads once. After an error it is opened anew.
+    /// Opens it, if it is not open, and reads once, in the order of the names as a daemon tells them. After an error it is opened anew.
     pub async fn read(&self) -> Result<Vec<Value>, ReadError> {
         let raw = self.with(|driver| driver.read()).await?;
         let (now, mut filters) = (self.clock.now(), locked(&self.filters));
@@ -182,7 +188,11 @@ impl Reader {
         let samples: Vec<Sample> = raw.iter().zip(filters.iter_mut()).map(filtered).collect();
         let channels = self.config.device.channels().iter();
         let values = channels.zip(raw).zip(samples);
-        Ok(values.map(|((channel, raw), sample)| (channel.name, channel.quantity.unit(), raw, sample)).collect())
+        let value =
+            |((channel, raw), sample): ((&Channel, f64), Sample)| (channel.name, channel.quantity.unit(), raw, sample);
+        let mut values: Vec<Value> = values.map(value).collect();
+        values.sort_by_key(|(name, ..)| *name);
+        Ok(values)
     }
 
     /// Does something with the open device in its lane.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::bench::{Place, Reader, Whose, wait_for};
+use super::bench::{Place, ReadError, Reader, Whose, wait_for};
 use super::client::encoded;
 use super::database::Sorry;
+use crate::bus::NotCalibrated;
 use crate::payload::{Calibrate, Calibrated};
 
 /// Longer than any device takes.
@@ -41,12 +42,22 @@ pub fn calibrate(Calibration { sensor, step, whose }: Calibration) -> Result<(),
                 let words: Vec<&str> = step.iter().map(String::as_str).collect();
                 driver.calibrate(&words)
             });
-            wait_for(async {
-                let next = "`homeostat drivers DRIVER` tells the steps of its driver";
-                work.await.map_err(|error| Sorry::failed(format!("sensor {sensor}: {error}"), next))
-            })?
+            wait_for(async { work.await.map_err(|error| not_done(&sensor, error)) })?
         }
     };
     let _ = writeln!(io::stdout(), "{answer}");
     Ok(())
+}
+
+/// As the daemon says it, and with the same exit code.
+fn not_done(sensor: &str, error: ReadError) -> Sorry {
+    let why = match error {
+        ReadError::Driver(error) => NotCalibrated::from(error),
+        ReadError::Lane(error) => NotCalibrated::Failed(error.to_string()),
+    };
+    let sorry = match why {
+        NotCalibrated::NoSteps => Sorry::missing,
+        NotCalibrated::Failed(_) => Sorry::failed,
+    };
+    sorry(format!("sensor {sensor}: {why}"), why.next())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::pins::doubts;
+use super::pins::{Doubt, doubts};
 use super::{Exit, tell};
 use crate::config::{Wrong, load};
 
@@ -23,9 +23,7 @@ pub enum Format {
 pub fn check(file: &Path, format: Format) -> Exit {
     let wrong = match load(file) {
         Ok(config) => {
-            for doubt in doubts(&config) {
-                let _ = writeln!(io::stderr(), "warning: {doubt}");
-            }
+            warn(file, &doubts(&config), format);
             return Exit::Fine;
         }
         Err(wrong) => wrong,
@@ -35,10 +33,26 @@ pub fn check(file: &Path, format: Format) -> Exit {
         (_, Format::Text) => tell(&wrong, &out),
         (Wrong::Mistakes(mistakes), Format::Json) => mistakes.json(),
         (Wrong::Unreadable { path, .. }, Format::Json) => {
-            format!("{}\n", serde_json::json!({ "message": wrong.to_string(), "file": path.to_string_lossy() }))
+            let (message, file) = (wrong.to_string(), path.to_string_lossy());
+            format!("{}\n", serde_json::json!({ "severity": "error", "message": message, "file": file }))
         }
     };
     // Whoever closed the pipe has seen enough; the exit code says the rest.
     let _ = out.write_all(text.as_bytes());
     Exit::Configuration
+}
+
+/// Beside the mistakes for people, among them for editors: no place in the file is wrong, so none is given.
+fn warn(file: &Path, doubts: &[Doubt], format: Format) {
+    for doubt in doubts {
+        let _ = match format {
+            Format::Text => writeln!(io::stderr(), "warning: {doubt}"),
+            Format::Json => {
+                let Doubt { message, hint } = doubt;
+                let file = file.to_string_lossy();
+                let line = serde_json::json!({ "severity": "warning", "message": message, "hint": hint, "file": file });
+                writeln!(io::stdout(), "{line}")
+            }
+        };
+    }
 }

@@ -44,6 +44,8 @@ pub enum Trouble {
         error: String,
         /// The next step.
         hint: String,
+        /// What was asked for is right, and it could not be done.
+        has_failed: bool,
     },
     /// Somebody is there, but does not speak as a daemon does.
     #[error("{} gave no answer: {what}", socket.display())]
@@ -129,8 +131,8 @@ impl Trouble {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NoDaemon(_) => Exit::Start,
-            Self::Refused { .. } => Exit::Configuration,
-            Self::Broken { .. } => Exit::Failed,
+            Self::Refused { has_failed: false, .. } => Exit::Configuration,
+            Self::Refused { .. } | Self::Broken { .. } => Exit::Failed,
         }
     }
 
@@ -151,8 +153,10 @@ impl Trouble {
                 format!("error: {self}\n{tried}  next   {next}\n")
             }
             // The mistakes of a file bring their own headings.
-            Self::Refused { error, hint } if error.starts_with("error") => format!("{}\n{hint}\n", error.trim_end()),
-            Self::Refused { error, hint } => format!("error: {error}\n  next   {hint}\n"),
+            Self::Refused { error, hint, .. } if error.starts_with("error") => {
+                format!("{}\n{hint}\n", error.trim_end())
+            }
+            Self::Refused { error, hint, .. } => format!("error: {error}\n  next   {hint}\n"),
             Self::Broken { .. } => {
                 format!("error: {self}\n  next   look into its log (journalctl -u homeostat), or start it again\n")
             }
@@ -207,7 +211,10 @@ fn answer(bytes: &[u8], socket: &Path) -> Result<Vec<u8>, Trouble> {
         return Ok(body.to_vec());
     }
     match serde_json::from_slice::<Failure<'static>>(body) {
-        Ok(Failure { error, hint }) => Err(Trouble::Refused { error: error.into(), hint: hint.into() }),
+        Ok(Failure { error, hint }) => {
+            let has_failed = head.code.is_some_and(|code| code >= 500);
+            Err(Trouble::Refused { error: error.into(), hint: hint.into(), has_failed })
+        }
         Err(_) => Err(broken(&format!("HTTP status {}", head.code.unwrap_or_default()))),
     }
 }

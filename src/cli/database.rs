@@ -172,7 +172,8 @@ impl Database {
     }
 }
 
-fn note(text: &str) {
+/// Something to know beside what is printed.
+pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::bar::Bar;
-use super::database::{Channels, Database, Sorry, Which};
+use super::database::{Channels, Database, Sorry, Which, note};
 use super::target::may_become;
 use super::when::Between;
 use crate::clock::Clock;
@@ -131,7 +131,12 @@ fn write(
     if resolution == Resolution::Raw {
         let _ = database.left(range).into_iter().try_for_each(each);
     }
-    Ok(written.and_then(|()| sheet.end()))
+    let written = written.and_then(|()| sheet.end());
+    drop(bar);
+    if written.is_ok() && count == 0 {
+        note("no such readings are stored in that time; `homeostat query` shows what there is");
+    }
+    Ok(written)
 }
 
 /// Where rows go, one below the other.

@@ -40,14 +40,29 @@ pub fn pins(Whose { config, at }: Whose) -> Result<(), Sorry> {
     // Writing to a String cannot fail.
     let _ = draw(&mut text, &devices(&config, running.as_ref()), &page);
     for doubt in doubts(&config) {
-        let _ = writeln!(text, "\n{}", page.ink(Ink::Alert, &doubt));
+        let _ = writeln!(text, "\n{}", page.ink(Ink::Alert, &doubt.to_string()));
     }
     let _ = out.write_all(text.as_bytes());
     Ok(())
 }
 
+/// Something that may be wrong.
+#[derive(Debug)]
+pub struct Doubt {
+    /// What.
+    pub message: String,
+    /// The next step.
+    pub hint: String,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message, self.hint)
+    }
+}
+
 /// What may be on one pin, and may not: only the person who wired it knows.
-pub fn doubts(config: &Config) -> Vec<String> {
+pub fn doubts(config: &Config) -> Vec<Doubt> {
     // Of what other boards' lines are for, nobody knows.
     if config.node.hardware == HardwareKind::Linux {
         return Vec::new();
@@ -69,16 +84,12 @@ pub fn doubts(config: &Config) -> Vec<String> {
             for line in lines {
                 // A bus is surely where it is, so the channel is on the other one.
                 for other in devices.iter().filter(|other| other.claims.contains(&Claim::Pin(*line))) {
-                    doubts.push(format!(
-                        "{} has {channel}, which comes out on GPIO {} or {}, as its overlay says, and {} has GPIO {line}: write {} for {} \
-                         if that is where it is",
-                        device.name,
-                        lines[0],
-                        lines[1],
-                        other.name,
-                        free.join(" or "),
-                        device.name
-                    ));
+                    let message = format!(
+                        "{} has {channel}, which comes out on GPIO {} or {}, as its overlay says, and {} has GPIO {line}",
+                        device.name, lines[0], lines[1], other.name
+                    );
+                    let hint = format!("write {} for {} if that is where it is", free.join(" or "), device.name);
+                    doubts.push(Doubt { message, hint });
                 }
             }
         }
@@ -192,7 +203,8 @@ mod tests {
                 "[node]\nname = \"x\"\nhardware = \"{hardware}\"\n[outputs.lamp]\ndriver = \"gpio\"\npin = 18\n\
                  [outputs.fan]\ndriver = \"pwm\"\n{fan}\n"
             );
-            super::doubts(&config::parse(&text).unwrap())
+            let doubts = super::doubts(&config::parse(&text).unwrap());
+            doubts.iter().map(Doubt::to_string).collect::<Vec<_>>()
         };
         let told = doubts("channel = 0", "simulated");
         assert_eq!(

@@ -16,7 +16,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
-use super::bench::{Bench, Place, Whose, no_such, wait_for};
+use super::bench::{Bench, Place, Whose, wait_for};
 use super::client::{Client, encoded};
 use super::database::Sorry;
 use super::when::age;
@@ -67,14 +67,19 @@ enum Wanted {
 
 fn wanted(text: &str) -> Result<Wanted, String> {
     const HINT: &str = "write on, off, 0.4 or 40%, auto, or a dose as 12.5ml";
+    const RANGE: &str = "a level is from 0% to 100%, or from 0 to 1";
+    const TOO_LITTLE: &str = "a dose is more than 0 ml, as 12.5ml";
+    let is_number = |text: &str| text.trim().parse().is_ok_and(f64::is_finite);
     if text == "auto" {
         return Ok(Wanted::GiveBack);
     }
     if let Some(number) = text.strip_suffix("ml") {
         let dose = number.trim().parse().ok().filter(|ml: &f64| ml.is_finite() && *ml > 0.0);
-        return dose.map(Wanted::Dose).ok_or_else(|| HINT.to_owned());
+        let wrong = if is_number(number) { TOO_LITTLE } else { HINT };
+        return dose.map(Wanted::Dose).ok_or_else(|| wrong.to_owned());
     }
-    text.parse().map(Wanted::Level).map_err(|_| HINT.to_owned())
+    let wrong = if is_number(text.strip_suffix('%').unwrap_or(text)) { RANGE } else { HINT };
+    text.parse().map(Wanted::Level).map_err(|_| wrong.to_owned())
 }
 
 /// As it is published over MQTT: the same words mean the same.
@@ -88,24 +93,38 @@ struct Command {
     ml: Option<f64>,
 }
 
+impl Command {
+    fn new(output: &str, level: Wanted, lease: Option<Duration>) -> Result<Self, Sorry> {
+        Ok(match (level, lease) {
+            (Wanted::Level(level), Some(lease)) => {
+                Self { level: Some(level.get().into()), lease: Some(written(lease)), ml: None }
+            }
+            (Wanted::Level(_), None) => {
+                return Err(Sorry::usage(format!("for how long is {output} to be so?"), "add --for 5s"));
+            }
+            (Wanted::GiveBack, None) => Self { level: Some("auto".into()), lease: None, ml: None },
+            (Wanted::Dose(ml), None) => Self { level: None, lease: None, ml: Some(ml) },
+            (_, Some(_)) => {
+                let error =
+                    "--for is for a level: a dose takes as long as it takes, and what is given back is given back";
+                return Err(Sorry::usage(error, "leave it out"));
+            }
+        })
+    }
+}
+
 /// Asks for it, and tells what came of it.
 pub fn set(Set { output, level, lease, whose }: Set) -> Result<(), Sorry> {
-    let command = match (level, lease) {
-        (Wanted::Level(level), Some(lease)) => {
-            Command { level: Some(level.get().into()), lease: Some(written(lease)), ml: None }
+    let place = Place::find(whose)?;
+    // A wrong name is told before what is missing beside it.
+    match &place {
+        Place::Daemon(client) => {
+            let _known: payload::Output<'static> = client.get(&format!("outputs/{}", encoded(&output)))?;
         }
-        (Wanted::Level(_), None) => {
-            let error = format!("for how long is {output} to be so?");
-            return Err(Sorry { exit: super::Exit::Usage, ..Sorry::missing(error, "add --for 5s") });
-        }
-        (Wanted::GiveBack, None) => Command { level: Some("auto".into()), lease: None, ml: None },
-        (Wanted::Dose(ml), None) => Command { level: None, lease: None, ml: Some(ml) },
-        (_, Some(_)) => {
-            let error = "--for is for a level: a dose takes as long as it takes, and what is given back is given back";
-            return Err(Sorry { exit: super::Exit::Usage, ..Sorry::missing(error, "leave it out") });
-        }
-    };
-    match Place::find(whose)? {
+        Place::Bench(bench) => bench.knows_output(&output)?,
+    }
+    let command = Command::new(&output, level, lease)?;
+    match place {
         Place::Daemon(client) => ask(&client, &output, &command),
         Place::Bench(bench) => by_ourselves(*bench, &output, &command, lease),
     }
@@ -143,10 +162,6 @@ fn tell(output: &str, dose: &Dose<'_>) -> Result<(), Sorry> {
 
 /// A daemon with nothing but the outputs, for as long as it takes.
 fn by_ourselves(mut bench: Bench, output: &str, command: &Command, lease: Option<Duration>) -> Result<(), Sorry> {
-    let names: Vec<&str> = bench.config.outputs.iter().map(|one| one.id.as_str()).collect();
-    if !names.contains(&output) {
-        return Err(no_such("output", output, &names, &bench.file));
-    }
     bench.unlock();
     let began = |error: &dyn std::fmt::Display| Sorry { exit: super::Exit::Start, text: format!("error: {error}\n") };
     let _lock = Lock::take(&bench.state).map_err(|error| began(&error))?;
@@ -193,9 +208,7 @@ async fn serve(
         daemon.running().await;
         let _ = writeln!(out, "no daemon runs: every output is at its safe level, and is again at the end of this");
         let asked = daemon.hand().set(output, &payload::json(command)).await;
-        let state = asked.map_err(|why| {
-            Sorry::missing(format!("{output}: {why}"), "`homeostat drivers` and its table tell what it can")
-        })?;
+        let state = asked.map_err(|why| Sorry::missing(why, "`homeostat drivers` and its table tell what it can"))?;
         let _ = writeln!(out, "{output}: {} ({})", Level::clamped(state.level.get()), state.why);
         tokio::select! {
             // A terminal that has gone is a stop as well.
@@ -266,8 +279,19 @@ mod tests {
         ] {
             assert_eq!(wanted(text), Ok(expected), "{text}");
         }
-        for text in ["", "1.5", "ml", "-3ml", "infml", "high"] {
-            assert!(wanted(text).unwrap_err().contains("12.5ml"), "{text}");
+        for (text, told) in [
+            ("", "write on, off"),
+            ("high", "write on, off"),
+            ("inf", "write on, off"),
+            ("ml", "write on, off"),
+            ("infml", "write on, off"),
+            ("0ml", "more than 0 ml"),
+            ("-3 ml", "more than 0 ml"),
+            ("1.5", "from 0 to 1"),
+            ("130%", "from 0% to 100%"),
+            ("-1 %", "from 0% to 100%"),
+        ] {
+            assert!(wanted(text).unwrap_err().contains(told), "{text}");
         }
     }
 }

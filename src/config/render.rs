@@ -61,7 +61,7 @@ impl Mistakes {
         renderer.render(&[title.element(snippet)])
     }
 
-    /// One JSON object a line: message, hint, file, line and column (both from 1, in characters), and the end.
+    /// One JSON object a line: `"severity": "error"`, message, hint, file, line and column (both from 1, in characters), and the end.
     pub fn json(&self) -> String {
         let file = self.path.to_string_lossy();
         let lines = Lines::new(&self.text);
@@ -70,6 +70,7 @@ impl Mistakes {
             let Place(span) = diagnostic.place.within(&self.text);
             let (start, end) = (position(span.start), position(span.end));
             let item = Item {
+                severity: "error",
                 message: &diagnostic.message,
                 hint: &diagnostic.hint,
                 file: &file,
@@ -85,6 +86,7 @@ impl Mistakes {
 
 #[derive(Serialize)]
 struct Item<'a> {
+    severity: &'static str,
     message: &'a str,
     hint: &'a str,
     file: &'a str,

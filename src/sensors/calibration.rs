@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Config, DriverError, Running};
-use crate::bus::Calibrator;
+use crate::bus::{Calibrator, NotCalibrated};
 use crate::hardware::lane::Lane;
 use crate::panics::locked;
 
@@ -15,9 +15,18 @@ pub fn desk(config: &Config, lane: &Lane, running: &Running) -> Calibrator {
         let (lane, who, running) = (lane.clone(), who.clone(), running.clone());
         Box::pin(async move {
             let done = lane.run(&who, deadline, move || carry_out(&running, &step)).await;
-            done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+            Ok(done.map_err(|error| NotCalibrated::Failed(error.to_string()))??)
         })
     })
+}
+
+impl From<DriverError> for NotCalibrated {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::NoCalibration => Self::NoSteps,
+            error => Self::Failed(error.to_string()),
+        }
+    }
 }
 
 fn carry_out(running: &Running, step: &[String]) -> Result<String, DriverError> {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::State;
 use super::failure::Failure;
-use crate::bus::Past;
+use crate::bus::{NotCalibrated, Past};
 use crate::message::{self, ControllerState};
 use crate::model::{ChannelId, ControllerId, OutputId, Reading, SensorId, Timestamp};
 use crate::payload::{
@@ -148,7 +148,10 @@ pub(super) async fn set(state: Data<State>, name: Path<String>, body: Bytes) -> 
     }
     match state.commands.set(name.into_inner(), body.to_vec()).await {
         Ok(now) => ok(&payload::Output::from(&now)),
-        Err(error) => Err(Failure::new(StatusCode::CONFLICT, error, "`homeostat why` tells what the output does now")),
+        Err(error) => {
+            let hint = "`homeostat drivers` and its table tell what it can, `homeostat why` what it does now";
+            Err(Failure::new(StatusCode::CONFLICT, error, hint))
+        }
     }
 }
 
@@ -162,13 +165,20 @@ pub(super) async fn dose(state: Data<State>, name: Path<String>) -> Answer {
 
 pub(super) async fn calibrate(state: Data<State>, name: Path<String>, body: Bytes) -> Answer {
     let Some(calibrator) = state.bus.calibrator(&name) else {
-        let sensors = state.bus.sensors();
-        return Err(Failure::no_such("sensor with a device", &name, sensors.keys().map(SensorId::as_str)));
+        let _known = one("sensor", &name, &Now::take(&state).sensors())?;
+        let error = format!("sensor {name}: it is computed or heard over MQTT, and has no chip here to calibrate");
+        return Err(Failure::new(StatusCode::CONFLICT, error, NotCalibrated::NoSteps.next()));
     };
     let Calibrate { step } = read(&body, "{\"step\": [\"mid\", \"7.00\"]}")?;
     match calibrator(step).await {
         Ok(answer) => ok(&Calibrated { answer: answer.into() }),
-        Err(error) => Err(Failure::new(StatusCode::CONFLICT, error, "`homeostat drivers` tells its steps")),
+        Err(error) => {
+            let status = match error {
+                NotCalibrated::NoSteps => StatusCode::CONFLICT,
+                NotCalibrated::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            Err(Failure::new(status, format!("sensor {name}: {error}"), error.next()))
+        }
     }
 }
 
