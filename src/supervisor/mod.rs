@@ -26,7 +26,7 @@ use self::policy::{History, Verdict};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::bank::Bank;
+use crate::hardware::bank::{self, Bank};
 use crate::lifeline::Lifeline;
 use crate::message::SensorState;
 use crate::model::{Monotonic, OutputId, SensorId};
@@ -87,6 +87,20 @@ const STOP: &[(Phase, Duration)] = &[
     (Phase::Sensors, Duration::from_millis(100)),
     (Phase::Services, Duration::from_millis(1000)),
 ];
+
+/// For what lies between the phases, on the smallest Pi under load.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// The root has stopped by then, whoever hangs: every phase takes its whole time, and outputs are not safe before the bank gives up. Whoever
+/// waits longer waits in vain.
+pub const LONGEST_STOP: Duration = longest(STOP).saturating_add(bank::SEALING).saturating_add(BETWEEN);
+
+const fn longest(phases: &[(Phase, Duration)]) -> Duration {
+    match phases {
+        [] => Duration::ZERO,
+        [(_, patience), rest @ ..] => patience.saturating_add(longest(rest)),
+    }
+}
 
 /// How often the root looks after what nobody else does.
 const ROUND: Duration = Duration::from_secs(1);
