@@ -5,6 +5,7 @@
 
 mod change;
 mod child;
+mod phases;
 mod pins;
 mod policy;
 
@@ -19,14 +20,16 @@ use tokio::time::timeout;
 
 pub use self::change::{Adopt, Farewell, Retire};
 pub use self::child::{Body, Exit, Orders, actor, task};
+pub use self::phases::LONGEST_STOP;
 pub use self::policy::Policy;
 
 use self::child::Life;
+use self::phases::{Phase, START, STOP};
 use self::policy::{History, Verdict};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::hardware::bank::{self, Bank};
+use crate::hardware::bank::Bank;
 use crate::lifeline::Lifeline;
 use crate::message::SensorState;
 use crate::model::{Monotonic, OutputId, SensorId};
@@ -61,44 +64,6 @@ impl Role {
     /// Whether the watchdog is fed only while this one answers.
     fn is_critical(&self) -> bool {
         matches!(self, Self::Output | Self::Controller | Self::Store)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Outputs,
-    Services,
-    Sensors,
-    Controllers,
-}
-
-/// Each phase of the start, and for how long the next one waits until it is ready.
-const START: &[(Phase, Duration)] = &[
-    (Phase::Outputs, Duration::from_secs(2)),
-    (Phase::Services, Duration::ZERO),
-    (Phase::Sensors, Duration::ZERO),
-    (Phase::Controllers, Duration::from_millis(500)),
-];
-
-/// Each phase of the stop, and after how long whoever is left is ended.
-const STOP: &[(Phase, Duration)] = &[
-    (Phase::Controllers, Duration::from_millis(100)),
-    (Phase::Outputs, Duration::from_millis(300)),
-    (Phase::Sensors, Duration::from_millis(100)),
-    (Phase::Services, Duration::from_millis(1000)),
-];
-
-/// For what lies between the phases, on the smallest Pi under load.
-const BETWEEN: Duration = Duration::from_millis(500);
-
-/// The root has stopped by then, whoever hangs: every phase takes its whole time, and outputs are not safe before the bank gives up. Whoever
-/// waits longer waits in vain.
-pub const LONGEST_STOP: Duration = longest(STOP).saturating_add(bank::SEALING).saturating_add(BETWEEN);
-
-const fn longest(phases: &[(Phase, Duration)]) -> Duration {
-    match phases {
-        [] => Duration::ZERO,
-        [(_, patience), rest @ ..] => patience.saturating_add(longest(rest)),
     }
 }
 
