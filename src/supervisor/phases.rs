@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::hardware::bank;
+use crate::hardware::bank::Bank;
 
 /// Who is begun, and stopped, together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ const BETWEEN: Duration = Duration::from_millis(500);
 
 /// The root has stopped by then, whoever hangs: every phase takes its whole time, and outputs are not safe before the bank gives up. Whoever
 /// waits longer waits in vain.
-pub const LONGEST_STOP: Duration = longest(STOP).saturating_add(bank::SEALING).saturating_add(BETWEEN);
+pub const LONGEST_STOP: Duration = longest(STOP).saturating_add(Bank::SEALING).saturating_add(BETWEEN);
 
 const fn longest(phases: &[(Phase, Duration)]) -> Duration {
     match phases {

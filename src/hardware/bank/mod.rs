@@ -161,6 +161,9 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// How long [`seal`](Self::seal) takes at most.
+    pub const SEALING: Duration = SEALING;
+
     /// Adds an output. Nothing is opened yet.
     pub fn add(&self, output: &OutputId, way: impl Into<Way>, safe: Level, open: OpenLine) -> Arc<Slot> {
         let way = way.into();
