@@ -23,7 +23,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hardware::Hardware;
-use crate::hardware::bank::{Bank, Slot};
+use crate::hardware::bank::{self, Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::{Actuator, Simulated};
 use crate::model::OutputId;
@@ -31,7 +31,7 @@ use crate::mqtt::Link;
 use crate::mqtt::broker::BrokerError;
 use crate::post::Post;
 use crate::store::{self, Disk, Store, StoreError};
-use crate::supervisor::{Restart, Root, Stage, StopAll};
+use crate::supervisor::{LONGEST_STOP, Restart, Root, Stage, StopAll};
 use crate::{mqtt, outputs, sensors};
 
 pub use self::hand::Hand;
@@ -42,6 +42,9 @@ use self::site::Site;
 
 /// How long the database and the ledger may each take for their last word.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// The longest that [`Daemon::stop`] takes with [`LONGEST_STOP`]: when the root does not answer, outputs are made safe without it.
+pub const LONGEST_END: Duration = LONGEST_STOP.saturating_add(bank::SEALING).saturating_add(CLOSING.saturating_mul(2));
 
 /// The machine that the daemon runs on, or what stands in for it in a test.
 pub struct Host {
@@ -137,7 +140,10 @@ impl Daemon {
         // Whatever else fails from here on, nothing stays on from an earlier life. An output that cannot be taken now is
         // tried again by its actor.
         for (who, error) in bank.open().await {
-            tracing::error!("{who} cannot be brought to its safe level: {error}");
+            match error.is_early() {
+                true => tracing::info!("{who} is not confirmed at its safe level yet: {error}"),
+                false => tracing::error!("{who} cannot be brought to its safe level: {error}"),
+            }
         }
         let mut brokers = Vec::new();
         if let Some(mqtt) = &config.mqtt {

@@ -7,12 +7,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::model::Monotonic;
 use crate::panics::locked;
+
+/// For so long nobody is told that there is no connection, if there never was one. A broker on the same network answers within a second,
+/// one that starts with the machine a few seconds later.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// A handle on the table; all clones are the same one.
 #[derive(Clone)]
@@ -31,6 +36,8 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     connected: bool,
+    /// There was a connection once.
+    has_been_connected: bool,
     boxes: Vec<Weak<Letterbox>>,
     outlets: BTreeMap<String, Saying>,
     last_outlet: u64,
@@ -96,7 +103,7 @@ impl Post {
         let outlet = table.last_outlet;
         table.outlets.insert(topic.to_owned(), Saying { outlet, ..Saying::default() });
         drop(table);
-        Outlet { post: self.clone(), topic: topic.to_owned(), outlet }
+        Outlet { post: self.clone(), topic: topic.to_owned(), outlet, since: self.shared.clock.now() }
     }
 
     /// Whether there is a connection to a broker.
@@ -114,6 +121,7 @@ impl Post {
     pub fn set_connected(&self, connected: bool) {
         let mut table = self.table();
         table.connected = connected;
+        table.has_been_connected |= connected;
         for saying in table.outlets.values_mut() {
             if connected && saying.newest.is_some() {
                 (saying.is_due, saying.arrived) = (true, false);
@@ -193,9 +201,16 @@ pub struct Outlet {
     post: Post,
     topic: String,
     outlet: u64,
+    since: Monotonic,
 }
 
 impl Outlet {
+    /// Whether there was no connection so far, and need not have been: outlets are opened before the client connects.
+    pub fn is_early(&self) -> bool {
+        let waits = self.post.shared.clock.now().since(self.since) < FIRST;
+        waits && !self.post.table().has_been_connected
+    }
+
     /// Publishes a payload: at once, or when there is a connection again unless a newer one comes first.
     ///
     /// # Errors

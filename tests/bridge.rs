@@ -190,6 +190,11 @@ async fn hears_and_tells(bridge: Bridge) {
     // Whatever an earlier life has left on.
     home.is_told(bridge.off).await;
     is_heard(&mut home).await;
+    // Outputs are there before the connection is, and that is nothing to tell a person.
+    let told = home.heard.seen.iter().find(|seen| seen.topic == ALARM && !seen.payload.is_empty());
+    assert!(told.is_none(), "{told:?}");
+    let log = daemon.log();
+    assert!(!log.contains("ERROR") && log.contains("output plug is not confirmed at its safe level yet"), "{log}");
 
     home.turn_on("10m").await;
     home.is_told(bridge.on).await;

@@ -214,9 +214,11 @@ mod tests {
     use super::*;
     use crate::copies;
     use crate::daemon;
+    use crate::hardware::bank;
     use crate::hardware::lane::Gate;
     use crate::hardware::simulated::Fault;
     use crate::model::{OutputId, Timestamp};
+    use crate::web;
 
     const HOUSE: &str = r#"
         [node]
@@ -268,8 +270,22 @@ mod tests {
         let unit = include_str!("../../deploy/systemd/homeostat.service");
         let given = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
         let given = Duration::from_secs(given.parse().unwrap());
-        let taken = READING + LONGEST.max(outputs::LONGEST_DEADLINE) + copies::PATIENCE + PROGRAM;
-        assert!(taken <= given, "`homeostat safe` may take {taken:?}, and is killed after {given:?}");
+        let usual = READING + LONGEST + copies::PATIENCE + PROGRAM;
+        let more = outputs::LONGEST_DEADLINE.saturating_sub(LONGEST);
+        let stop = daemon::LONGEST_END + web::LONGEST_STOP + PROGRAM;
+        for (what, taken) in [("`homeostat safe`", usual + more), ("a stop", stop)] {
+            assert!(taken <= given, "{what} may take {taken:?}, and is killed after {given:?}");
+        }
+        // And what is said there of it is true.
+        let [usual, more, stop, sealing] = [usual, more, stop, bank::SEALING].map(|time| time.as_secs_f64());
+        for said in [
+            format!("ExecStopPost takes {usual} s at most"),
+            format!("may take its time, {more} s more"),
+            format!("is tried for {sealing} s before the stop goes on"),
+            format!("the stop takes {stop} s"),
+        ] {
+            assert!(unit.replace("\n#", "").contains(&said), "it says something else than {said:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

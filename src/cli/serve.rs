@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt as _;
@@ -24,12 +23,9 @@ use crate::model::dose::Dosed;
 use crate::mqtt::Network;
 use crate::signal::{Signal, Signals};
 use crate::store::RealDisk;
-use crate::supervisor::Stage;
+use crate::supervisor::{LONGEST_STOP, Stage};
 use crate::systemd::Notify;
 use crate::web::{self, Commands, Refused, Served};
-
-/// Each phase of the stop has a deadline of its own; this one is for the case that they fail. systemd waits longer.
-const LONGEST_STOP: Duration = Duration::from_secs(3);
 
 /// Runs a daemon until it is stopped or ends by itself.
 pub async fn serve(config: Config, state: PathBuf, attempt: &Arc<Attempt>, signals: Signals) -> anyhow::Result<Exit> {

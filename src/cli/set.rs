@@ -32,14 +32,13 @@ use crate::mqtt::Network;
 use crate::payload::{self, Dose};
 use crate::signal::Signals;
 use crate::store::RealDisk;
-use crate::supervisor::Stage;
+use crate::supervisor::{LONGEST_STOP, Stage};
 
 /// So often a dose is asked after.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Longer than the daemon gives itself.
 const PATIENCE: Duration = Duration::from_secs(5);
-const LONGEST_STOP: Duration = Duration::from_secs(3);
 
 /// What is wanted of which output.
 #[derive(Debug, Args)]

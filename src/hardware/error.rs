@@ -44,6 +44,14 @@ pub enum HardwareError {
         /// The system's own words.
         reason: String,
     },
+    /// What leads to it is about to be there, and soon enough that nobody is to be told.
+    #[error("{what}: {reason}")]
+    NotYet {
+        /// What was to be driven.
+        what: String,
+        /// What is not there yet.
+        reason: String,
+    },
     /// This board cannot do that.
     #[error("{what} is not possible with hardware = \"{hardware}\": {hint}")]
     Unsupported {

@@ -161,7 +161,7 @@ impl Output {
     }
 
     fn fails(&mut self, error: &WriteError) {
-        if !std::mem::replace(&mut self.failed, true) {
+        if !error.is_early() && !std::mem::replace(&mut self.failed, true) {
             tracing::error!("output {}: {error}; trying again every {} s", self.id, RETRY.as_secs());
         }
     }

@@ -19,6 +19,8 @@ const ABOUT: &str = "\
 - It runs as the user of homeostat, within the limits of its unit and with little more than PATH in its environment. It has to end within
   `within` (2 s if it is not there, 4 s at most), and with it ends whatever it has left in the background.
 - Accepted only if it ends with 0. Otherwise it is run again each second until it does, so let it be harmless to repeat.
+- What it drives may leave its level by itself, such as a radio plug that misses a word or has a switch-off timer. With `repeat = \"30s\"`
+  it is run again every 30 s while it is not at its safe level, which is no switching to limits and budgets; a timer is three times that.
 - It is run at each start, and by `homeostat safe` after a crash: let it need nothing that may be gone then.
 - Nobody knows whether anything has happened: for a heater, use a pin.
 ";
@@ -44,6 +46,7 @@ struct Config {
     name: String,
     programs: Programs,
     within: Duration,
+    repeat: Option<Duration>,
 }
 
 /// Command lines.
@@ -54,7 +57,8 @@ enum Programs {
 }
 
 fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
-    let (shell, within, forms) = (wiring::shell(section), lines::within(section), lines::forms(section)?);
+    let (within, repeat) = (lines::within(section), lines::repeat(section));
+    let (shell, forms) = (wiring::shell(section), lines::forms(section)?);
     let shell = shell?;
     let line = |key| wiring::command(section, key, shell);
     let programs = match forms {
@@ -72,7 +76,7 @@ fn read(section: &Section) -> Option<Box<dyn OutputConfig>> {
             Programs::Set(set)
         }
     };
-    Some(Box::new(Config { name: lines::name(section), programs, within: within? }))
+    Some(Box::new(Config { name: lines::name(section), programs, within: within?, repeat }))
 }
 
 impl OutputConfig for Config {
@@ -120,6 +124,10 @@ impl Line for Command {
         run.map_err(|error| HardwareError::Io { what: what(), reason: error.to_string() })?;
         Ok(Confirmation::Accepted)
     }
+
+    fn repeat(&self) -> Option<Duration> {
+        self.0.repeat
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +173,14 @@ mod tests {
     }
 
     #[test]
+    fn it_is_run_again_as_often_as_its_file_says() {
+        for (keys, expected) in [("", None), ("repeat = \"30s\"", Some(Duration::from_secs(30)))] {
+            let keys = format!("on = [\"true\"]\noff = [\"true\"]\n{keys}");
+            assert_eq!(config(&ENTRY, &keys).open(&world(), Level::OFF).unwrap().repeat(), expected);
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_with_what_would_do() {
         for (keys, expected) in [
             ("", "`on` and `off`"),
@@ -175,6 +191,7 @@ mod tests {
             ("on = [\"a\"]\noff = [\"bin/b\"]", "the whole path"),
             ("shell = 1\non = [\"a\"]\noff = [\"b\"]", "write true"),
             ("set = [\"c\", \"{percent}\"]\nwithin = \"5s\"", "100ms to 4s"),
+            ("set = [\"c\", \"{percent}\"]\nrepeat = \"1s\"", "5s to 1h"),
         ] {
             let found = mistakes(&ENTRY, keys);
             assert!(found.len() == 1 && found[0].hint.contains(expected), "{keys}: {found:?}");

@@ -1,7 +1,7 @@
 //! A device that is switched by what is published on a topic: a Zigbee or Tasmota plug, a dimmer behind a bridge, another node's output.
 //!
-//! A write counts as accepted once it was handed to a connection that stands; without one it fails, and a person is told. Whether the
-//! broker took it, and what the device says it does, is seen when outputs are read back.
+//! A write counts as accepted once it was handed to a connection that stands; without one it fails, and a person is told, but for the
+//! first seconds of the first one. Whether the broker took it, and what the device says it does, is seen when outputs are read back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,8 +199,8 @@ struct Told {
 }
 
 impl Told {
-    fn failed(&self, reason: &str) -> HardwareError {
-        HardwareError::Io { what: Claim::Topic(self.config.topic.clone()).to_string(), reason: reason.to_owned() }
+    fn what(&self) -> String {
+        Claim::Topic(self.config.topic.clone()).to_string()
     }
 }
 
@@ -218,9 +218,17 @@ impl Line for Told {
         if self.told.replace(level) != Some(level) {
             self.unanswered = 0;
         }
+        // Asked first, so that a connection which comes meanwhile is not one that was lost.
+        let is_early = self.outlet.is_early();
         match self.outlet.say(self.config.payload(level).into_bytes()) {
             Ok(()) => Ok(Confirmation::Accepted),
-            Err(_) => Err(self.failed("there is no connection to the broker")),
+            Err(_) if is_early => Err(HardwareError::NotYet {
+                what: self.what(),
+                reason: "there is no connection to the broker yet".to_owned(),
+            }),
+            Err(_) => {
+                Err(HardwareError::Io { what: self.what(), reason: "there is no connection to the broker".to_owned() })
+            }
         }
     }
 
@@ -229,7 +237,10 @@ impl Line for Told {
             self.unanswered += 1;
             return match self.unanswered {
                 ..PATIENCE => Ok(None),
-                _ => Err(self.failed("the broker has not taken what was said last")),
+                _ => Err(HardwareError::Io {
+                    what: self.what(),
+                    reason: "the broker has not taken what was said last".to_owned(),
+                }),
             };
         }
         self.unanswered = 0;
@@ -249,6 +260,9 @@ mod tests {
     use super::super::testing;
     use super::*;
     use crate::clock::Clock;
+    use crate::hardware::bank::{Bank, Slot};
+    use crate::hardware::lane::{Execution, Lanes};
+    use crate::model::{Monotonic, OutputId, Timestamp};
 
     #[test]
     fn without_the_daemon_it_cannot_be_made_safe_and_says_so() {
@@ -275,6 +289,63 @@ mod tests {
         assert!(line.read_back().is_err());
         post.arrived(|_| true);
         assert_eq!(line.read_back(), Ok(None));
+    }
+
+    /// A plug at its bank, with the time, the post and its slot.
+    fn banked() -> (Clock, Post, Bank, Arc<Slot>) {
+        let clock = Clock::simulated(Timestamp::from_millis(0));
+        let (post, bank) = (Post::new(clock), Bank::default());
+        let (config, table) = (testing::config(&ENTRY, "topic = \"plug\""), post.clone());
+        let lane = Lanes::new(clock, Execution::Inline).get("mqtt");
+        let open = move |_| Ok(config.open_over(&table).unwrap());
+        let plug = bank.add(&OutputId::new("plug").unwrap(), lane, Level::OFF, Box::new(open));
+        (clock, post, bank, plug)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_the_first_connection_it_is_not_confirmed_and_nobody_is_told_for_ten_seconds() {
+        for connects in [None, Some(3)] {
+            let (clock, post, bank, plug) = banked();
+            let errors = bank.open().await;
+            assert!(errors.len() == 1 && errors[0].1.is_early(), "{errors:?}");
+            for second in 0..15 {
+                if connects == Some(second) {
+                    post.set_connected(true);
+                    // And it goes at once: from here on it is one that was lost.
+                    post.set_connected(false);
+                }
+                bank.release(clock.now()).await;
+                assert_eq!((plug.level(), plug.confirmation()), (None, None));
+                let expected = second >= connects.unwrap_or(10);
+                let told = plug.trouble();
+                assert_eq!(told.is_some(), expected, "{connects:?}: {told:?} after {second} s");
+                assert!(told.is_none_or(|told| told.contains("off: MQTT topic plug: there is no connection to the broker:")));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            post.set_connected(true);
+            bank.release(clock.now()).await;
+            assert_eq!((plug.level(), plug.trouble()), (Some(Level::OFF), None));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_takes_no_word_is_told_of_though_every_write_is_accepted() {
+        for (level, looks) in [(Level::OFF, 3), (Level::ON, 4)] {
+            let (clock, post, bank, plug) = banked();
+            post.set_connected(true);
+            plug.write(level, Monotonic::new(Duration::from_secs(999))).await.unwrap();
+            for look in 1..8 {
+                post.due();
+                bank.verify().await;
+                bank.release(clock.now()).await;
+                assert_eq!(plug.level(), Some(level), "told again");
+                assert_eq!(plug.trouble().is_some(), look >= looks, "{level}: {:?} at look {look}", plug.trouble());
+            }
+            post.due();
+            post.arrived(|_| true);
+            bank.verify().await;
+            assert_eq!(plug.trouble(), None, "{level}");
+        }
     }
 
     #[test]

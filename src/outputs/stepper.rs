@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::mover::{Pins, Stepper, Times};
-use super::{Entry, OutputConfig, Resolution, lines};
+use super::{Entry, LONGEST_DEADLINE, OutputConfig, Resolution, lines};
 use crate::config::Section;
 use crate::hardware::bank::Line;
 use crate::hardware::{Active, Hardware, HardwareError, InputSettings, Pull};
@@ -57,8 +57,8 @@ const TRAVELS: RangeInclusive<u32> = 1..=1_000_000;
 const SPEEDS: RangeInclusive<u32> = 1..=2000;
 /// Before what failed is tried again: whatever stands in its way is not to be ground down.
 const RETRY: Duration = Duration::from_secs(60);
-/// For its way to its safe level after a crash. systemd gives `homeostat safe` five seconds for everything.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// For its way to its safe level after a crash: as long as any output may take, with what `homeostat safe` needs to see that it is there.
+const PATIENCE: Duration = LONGEST_DEADLINE.saturating_sub(lines::MARGIN);
 
 #[derive(Debug, Clone)]
 struct Config {

@@ -5,6 +5,7 @@
 
 mod change;
 mod child;
+mod phases;
 mod pins;
 mod policy;
 
@@ -19,9 +20,11 @@ use tokio::time::timeout;
 
 pub use self::change::{Adopt, Farewell, Retire};
 pub use self::child::{Body, Exit, Orders, actor, task};
+pub use self::phases::LONGEST_STOP;
 pub use self::policy::Policy;
 
 use self::child::Life;
+use self::phases::{Phase, START, STOP};
 use self::policy::{History, Verdict};
 use crate::alarms::Alarms;
 use crate::bus::Bus;
@@ -63,30 +66,6 @@ impl Role {
         matches!(self, Self::Output | Self::Controller | Self::Store)
     }
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Outputs,
-    Services,
-    Sensors,
-    Controllers,
-}
-
-/// Each phase of the start, and for how long the next one waits until it is ready.
-const START: &[(Phase, Duration)] = &[
-    (Phase::Outputs, Duration::from_secs(2)),
-    (Phase::Services, Duration::ZERO),
-    (Phase::Sensors, Duration::ZERO),
-    (Phase::Controllers, Duration::from_millis(500)),
-];
-
-/// Each phase of the stop, and after how long whoever is left is ended.
-const STOP: &[(Phase, Duration)] = &[
-    (Phase::Controllers, Duration::from_millis(100)),
-    (Phase::Outputs, Duration::from_millis(300)),
-    (Phase::Sensors, Duration::from_millis(100)),
-    (Phase::Services, Duration::from_millis(1000)),
-];
 
 /// How often the root looks after what nobody else does.
 const ROUND: Duration = Duration::from_secs(1);

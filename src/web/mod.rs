@@ -58,7 +58,7 @@ const CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// It does not wait for clients, so this is for the case that its thread hangs.
-const LONGEST_STOP: Duration = Duration::from_millis(500);
+pub const LONGEST_STOP: Duration = Duration::from_millis(500);
 
 /// What is told about, and asked to act. All of it is shared and cheap to clone.
 #[derive(Clone)]

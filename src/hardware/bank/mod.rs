@@ -124,6 +124,13 @@ pub struct Way {
     pub deadline: Duration,
 }
 
+impl WriteError {
+    /// Whether it is too early to tell anybody. The level is not confirmed all the same, and is written again.
+    pub fn is_early(&self) -> bool {
+        matches!(self, Self::Hardware(HardwareError::NotYet { .. }))
+    }
+}
+
 impl From<Lane> for Way {
     fn from(lane: Lane) -> Self {
         Self { lane, deadline: DEADLINE }
@@ -142,7 +149,7 @@ pub struct Released {
 }
 
 /// For all outputs together at the end. A pin that hangs takes 1.7 s: three attempts of half a second, and the pauses between.
-const SEALING: Duration = Duration::from_secs(2);
+pub const SEALING: Duration = Duration::from_secs(2);
 
 /// What stood in the way of each output's safe level last.
 type Errors = Mutex<BTreeMap<Key, WriteError>>;
@@ -154,6 +161,9 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// How long [`seal`](Self::seal) takes at most.
+    pub const SEALING: Duration = SEALING;
+
     /// Adds an output. Nothing is opened yet.
     pub fn add(&self, output: &OutputId, way: impl Into<Way>, safe: Level, open: OpenLine) -> Arc<Slot> {
         let way = way.into();

@@ -256,7 +256,7 @@ impl Table {
         }
         entry.pin = Pin::At(level, written.confirmation);
         if !refused {
-            entry.trouble.obeys();
+            entry.trouble.obeys(level, written.confirmation);
         }
     }
 

@@ -56,13 +56,21 @@ fn read_back(table: &Mutex<Table>, slot: &Slot) {
     std::mem::forget(doubt);
     let mut table = locked(table);
     match found {
-        Ok(Some(found)) => table.found(slot.key, left, found),
-        Ok(None) => {}
+        Ok(found) => {
+            if let Some(entry) = table.entries.get_mut(&slot.key) {
+                entry.trouble.heard();
+            }
+            if let Some(found) = found {
+                table.found(slot.key, left, found);
+            }
+        }
         Err(error) => {
+            let error = WriteError::from(error);
             if let Some(entry) = table.entries.get_mut(&slot.key) {
                 entry.doubt();
+                entry.trouble.unheard(left, &error);
             }
-            table.failed(slot.key, left, &WriteError::from(error));
+            table.failed(slot.key, left, &error);
         }
     }
 }
