@@ -23,7 +23,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hardware::Hardware;
-use crate::hardware::bank::{self, Bank, Slot};
+use crate::hardware::bank::{Bank, Slot};
 use crate::hardware::lane::{Execution, Lanes};
 use crate::hardware::simulated::{Actuator, Simulated};
 use crate::model::OutputId;
@@ -44,7 +44,7 @@ use self::site::Site;
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// The longest that [`Daemon::stop`] takes with [`LONGEST_STOP`]: when the root does not answer, outputs are made safe without it.
-pub const LONGEST_END: Duration = LONGEST_STOP.saturating_add(bank::SEALING).saturating_add(CLOSING.saturating_mul(2));
+pub const LONGEST_END: Duration = LONGEST_STOP.saturating_add(Bank::SEALING).saturating_add(CLOSING.saturating_mul(2));
 
 /// The machine that the daemon runs on, or what stands in for it in a test.
 pub struct Host {

@@ -74,7 +74,8 @@ const EXIT_CODES: &str = "Exit codes:
   2  the command line is wrong
   3  the daemon could not start: hardware, database, the broker's port; it runs already; or none answers
   4  the daemon failed while it ran; of `safe`: an output may not be safe; of `query`, `export` and `backup`:
-     the database cannot be read, or the copy not be written";
+     the database cannot be read, or the copy not be written; of `read`, `calibrate` and `set`: the device failed,
+     or less was given than was asked for";
 
 /// Keeps a greenhouse, a fermenter or a reef tank as its owner wants it.
 #[derive(Debug, Parser)]

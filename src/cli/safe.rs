@@ -25,7 +25,7 @@ use crate::panics::locked;
 
 /// For all outputs together, unless one of them has a longer deadline. A hung pin takes 1.7 s: three attempts of half a second,
 /// and the pauses between.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Bank::SEALING;
 
 /// Makes everything safe and says so, a line for each output. `result` is what systemd says of the end: `$SERVICE_RESULT`.
 pub fn safe(file: &Path, result: Option<&str>) -> Exit {
@@ -214,7 +214,6 @@ mod tests {
     use super::*;
     use crate::copies;
     use crate::daemon;
-    use crate::hardware::bank;
     use crate::hardware::lane::Gate;
     use crate::hardware::simulated::Fault;
     use crate::model::{OutputId, Timestamp};
@@ -277,7 +276,7 @@ mod tests {
             assert!(taken <= given, "{what} may take {taken:?}, and is killed after {given:?}");
         }
         // And what is said there of it is true.
-        let [usual, more, stop, sealing] = [usual, more, stop, bank::SEALING].map(|time| time.as_secs_f64());
+        let [usual, more, stop, sealing] = [usual, more, stop, Bank::SEALING].map(|time| time.as_secs_f64());
         for said in [
             format!("ExecStopPost takes {usual} s at most"),
             format!("may take its time, {more} s more"),

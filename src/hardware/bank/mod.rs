@@ -148,9 +148,6 @@ pub struct Released {
     pub result: Result<(), WriteError>,
 }
 
-/// For all outputs together at the end. A pin that hangs takes 1.7 s: three attempts of half a second, and the pauses between.
-pub const SEALING: Duration = Duration::from_secs(2);
-
 /// What stood in the way of each output's safe level last.
 type Errors = Mutex<BTreeMap<Key, WriteError>>;
 
@@ -161,8 +158,9 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// How long [`seal`](Self::seal) takes at most.
-    pub const SEALING: Duration = SEALING;
+    /// How long [`seal`](Self::seal) takes at most. A pin that hangs takes 1.7 s: three attempts of half a second, and the pauses
+    /// between.
+    pub const SEALING: Duration = Duration::from_secs(2);
 
     /// Adds an output. Nothing is opened yet.
     pub fn add(&self, output: &OutputId, way: impl Into<Way>, safe: Level, open: OpenLine) -> Arc<Slot> {
@@ -294,7 +292,7 @@ impl Bank {
     /// there by itself, and gives those that are not there within two seconds: their writes stay in the lane and are done when it
     /// is free again. One that is slow, such as a plug that does not answer or a vent, holds up no end for longer.
     pub async fn seal(&self) -> Vec<(Arc<str>, WriteError)> {
-        self.seal_within(SEALING).await
+        self.seal_within(Self::SEALING).await
     }
 
     /// The same with another patience.

@@ -7,8 +7,8 @@ use crate::hardware::HardwareError;
 use crate::model::Level;
 use crate::panics;
 
-/// So many failures in a row, of writes and of looks, are no accident. What was unplugged comes back as another chip or another file, and a line that was
-/// opened before never obeys again. One failure alone is noise on a wire, which the next write repairs.
+/// So many failures in a row, of writes and of looks, are no accident. What was unplugged comes back as another chip or another file,
+/// and a line that was opened before never obeys again. One failure alone is noise on a wire, which the next write repairs.
 const FAILURES: u32 = 2;
 
 /// What came of a write.

@@ -102,7 +102,7 @@ async fn whoever_is_not_there_in_time_or_breaks_down_on_its_way_is_named() {
     });
     house.bank.add(&OutputId::new("heater").unwrap(), house.lanes.get("gpio"), Level::OFF, open);
     let (left, took) = house.seal().await;
-    assert_eq!(took, SEALING);
+    assert_eq!(took, Bank::SEALING);
     let [slow, broken, heater] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!(
         slow,

@@ -383,7 +383,7 @@ async fn one_that_does_not_answer_does_not_hold_up_the_end() {
         tokio::time::sleep(RETRY + RETRY / 2).await;
         assert_eq!(heater.level(), Some(Level::OFF), "its second try waits for nobody else");
     });
-    assert_eq!(clock.now().since(began), SEALING);
+    assert_eq!(clock.now().since(began), Bank::SEALING);
     let [(who, error)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!((&**who, error.to_string().as_str()), ("output plug", "no answer on http plug within 2 s"));
     assert!(bank.is_sealed());
