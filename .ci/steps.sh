@@ -1,8 +1,9 @@
 # Runs steps one after the other, each with its own log, and counts. Sourced by .ci/run.
 
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+trap 'rm -rf "$logs"; [[ -z $behind ]] || kill -- "-$behind" 2>/dev/null || true' EXIT
 passed=0
+behind=
 
 # step TITLE COMMAND…: a heading, the time it took, and its log's end if it failed.
 step() {
@@ -24,6 +25,26 @@ step() {
     passed=$((passed + $(at_least_one "$tests")))
     sed -n 's/^:: //p' "$log"
     printf '    ok, %s%s\n' "$(clock $((SECONDS - began)))" "$( ((tests == 0)) || echo ", $tests tests")"
+}
+
+# behind COMMAND…: begins it, with what the next steps leave of the machine; `behind_is_done` is then a step.
+behind() {
+    printf '==> behind the next steps: %s\n' "$*"
+    # A process group of its own, so that all of it ends with a step that fails.
+    set -m
+    (
+        status=0
+        nice -n 19 "$@" || status=$?
+        echo "$status" >"$logs/behind.status"
+    ) >"$logs/behind.log" 2>&1 </dev/null &
+    behind=$!
+    set +m
+}
+
+behind_is_done() {
+    while [[ ! -s $logs/behind.status ]]; do sleep 1; done
+    cat "$logs/behind.log"
+    return "$(<"$logs/behind.status")"
 }
 
 finish() {
