@@ -71,8 +71,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a stop trusts that the actor of every output is there",
         file: BANK,
-        text: "slots.iter().filter(|slot| slot.level() != Some(slot.safe)).map(",
-        mistake: "slots.iter().filter(|_| false).map(",
+        text: "if slot.level() == Some(slot.safe) {",
+        mistake: "if true {",
     },
     Mutant {
         name: "the bank does not release what nobody holds",
@@ -111,6 +111,17 @@ const MUTANTS: &[Mutant] = &[
         mistake: "let _ = (output, only_while, never_with);",
     },
 ];
+
+/// Seen at once, and not only when they are played.
+#[test]
+fn the_text_of_every_mutant_stands_in_its_file_once() {
+    for Mutant { name, file, text, mistake } in MUTANTS {
+        let whole = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let found = whole.matches(text).count();
+        assert_eq!(found, 1, "{name}: its text stands {found} times in {file}; adapt it");
+        assert_ne!(text, mistake, "{name}");
+    }
+}
 
 #[test]
 #[ignore = "needs a build of its own for each mutant"]
@@ -169,8 +180,6 @@ impl Copy {
     fn with<T>(&self, mutant: &Mutant, then: impl FnOnce(&Self) -> T) -> T {
         let file = self.tree.join(mutant.file);
         let whole = fs::read_to_string(&file).unwrap();
-        let found = whole.matches(mutant.text).count();
-        assert_eq!(found, 1, "{}: its text stands {found} times in {}; adapt it", mutant.name, mutant.file);
         fs::write(&file, whole.replace(mutant.text, mutant.mistake)).unwrap();
         let done = then(self);
         fs::write(&file, whole).unwrap();
