@@ -105,8 +105,8 @@ first_command() {
 }
 
 # Ten seconds of the simulated greenhouse: a subscriber must hear it, Ctrl-C must end it well, the database must have it. They begin when
-# its broker answers, for which an emulated one on a busy machine takes long.
-ten_seconds() {
+# its broker answers, for which an emulated one on a busy machine takes long. In a shell of its own, as it goes to another folder.
+ten_seconds() (
     local folder status=0
     folder=$(mktemp -d)
     cp config.example.toml "$folder"
@@ -145,7 +145,7 @@ ten_seconds() {
         (SELECT seq - lag(seq, 1, 0) OVER (ORDER BY time, seq) AS step FROM history)")
     [[ $ordered == 1 ]] || fail "the sequence numbers do not increase: $(sqlite3 "$database" 'SELECT time, seq FROM history')"
     rm -rf "$folder"
-}
+)
 
 # listen PID: what a subscriber hears in five seconds, as soon as there is the broker of that process.
 listen() {
