@@ -23,8 +23,7 @@ use crate::model::{Claim, Level};
 use crate::outputs;
 use crate::panics::locked;
 
-/// For all outputs together, unless one of them has a longer deadline. A hung pin takes 1.7 s: three attempts of half a second,
-/// and the pauses between.
+/// For all outputs together, unless one of them has a longer deadline.
 const LONGEST: Duration = Bank::SEALING;
 
 /// Makes everything safe and says so, a line for each output. `result` is what systemd says of the end: `$SERVICE_RESULT`.

@@ -46,7 +46,8 @@ pub fn obeys(what: impl ToString, wanted: bool, found: bool) -> Result<Confirmat
     Err(HardwareError::Io { what: what.to_string(), reason })
 }
 
-/// What gives pulses: a PWM channel of the board (`channel = 0`, and `pin = 18` if it is to be known where that comes out), or a thread that switches a pin (`pin = 18`, with `active`).
+/// What gives pulses: a PWM channel of the board (`channel = 0`, and `pin = 18` if it is to be known where that comes out), or a thread
+/// that switches a pin (`pin = 18`, with `active`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pulses {
     /// It goes on by itself, whatever becomes of the process.
